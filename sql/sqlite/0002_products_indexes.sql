@@ -1,0 +1,5 @@
+-- Also run after a bulk load, which is faster into a table without indexes.
+create unique index products_sku_key on products (sku);
+create index products_category_id on products (category, id);
+create index products_price on products (price, id);
+create index products_in_stock on products (id) where stock > 0;

@@ -1,0 +1,318 @@
+//! The command line: each subcommand in a few lines, over the library.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::net::TcpListener;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+use crate::config::{self, Config, Environment, LogFormat};
+use crate::store::backend::Existing;
+use crate::store::plugin::Plugins;
+use crate::store::{Backends, ErrorKind, StoreError};
+use crate::{http, seed, server};
+
+/// Direct, pooled or cached? One query, three ways, on your own database.
+#[derive(Debug, Parser)]
+#[command(name = "poolwise", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (the default)
+    Serve(Serve),
+    /// Create the tables and fill them
+    Seed(Seed),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Write the OpenAPI document
+    Openapi(OpenApi),
+}
+
+#[derive(Debug, Args)]
+struct Files {
+    /// A TOML file over the defaults; may be given more than once, later ones win
+    #[arg(long = "config", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    files: Files,
+    /// Address and port to listen on, instead of server.listen
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Seed {
+    #[command(flatten)]
+    files: Files,
+    /// How many products to make, instead of seed.rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    rows: Option<u64>,
+    /// Which products to make, instead of seed.seed
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Delete the products that are there first
+    #[arg(long)]
+    reset: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say everything that is wrong with it
+    Check(Files),
+    /// Print what is in force, without passwords
+    Dump(Files),
+}
+
+#[derive(Debug, Args)]
+struct OpenApi {
+    /// YAML instead of JSON
+    #[arg(long)]
+    yaml: bool,
+    /// Compare with openapi/openapi.json and .yaml instead of printing
+    #[arg(long, conflicts_with = "yaml")]
+    check: bool,
+}
+
+/// Why a command failed, and with which exit code.
+#[derive(Debug)]
+enum Failure {
+    /// The command or the configuration is wrong: 2.
+    Usage(String),
+    /// What it depends on failed: 1.
+    Runtime(String),
+}
+
+impl From<config::Problems> for Failure {
+    fn from(problems: config::Problems) -> Self {
+        Failure::Usage(problems.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let hint = match error.kind() {
+            ErrorKind::Unreachable => {
+                "\nIs it running, and are database.url and the password right? `poolwise config dump` shows what is in force."
+            }
+            ErrorKind::Saturated => {
+                "\nThe server allows too few connections: lower database.pool_size, or raise its limit."
+            }
+            _ => "",
+        };
+        Failure::Runtime(format!("{error}{hint}"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::Runtime(error.to_string())
+    }
+}
+
+/// Reads the command line and runs it with our own plugins.
+pub fn main() -> ExitCode {
+    main_with(&Plugins::standard())
+}
+
+/// Reads the command line and runs it. For those who bring plugins of their own.
+pub fn main_with(plugins: &Plugins) -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => serve(&cli.serve, plugins),
+        Some(Command::Serve(ref command)) => serve(command, plugins),
+        Some(Command::Seed(ref command)) => seed(command, plugins),
+        Some(Command::Config(ConfigCommand::Check(ref files))) => check(files, plugins),
+        Some(Command::Config(ConfigCommand::Dump(ref files))) => dump(files, plugins),
+        Some(Command::Openapi(ref command)) => openapi(command),
+    };
+    let (message, code) = match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => (message, 2),
+        Err(Failure::Runtime(message)) => (message, 1),
+    };
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}
+
+fn load(files: &Files, plugins: &Plugins) -> Result<Config, Failure> {
+    Ok(config::load(&files.files, &Environment::of_process(), plugins)?)
+}
+
+fn check(files: &Files, plugins: &Plugins) -> Result<(), Failure> {
+    let config = load(files, plugins)?;
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
+    let names: Vec<&str> = config.strategies.iter().map(|s| s.name.as_str()).collect();
+    println!(
+        "The configuration is fine: {} at {}.",
+        config.database.backend.name(),
+        config.database.url
+    );
+    println!("Strategies: {}.", names.join(", "));
+    Ok(())
+}
+
+fn dump(files: &Files, plugins: &Plugins) -> Result<(), Failure> {
+    print!("{}", load(files, plugins)?.dump());
+    Ok(())
+}
+
+/// Where the exported documents are, from the folder of the project.
+const EXPORTED: [&str; 2] = ["openapi/openapi.json", "openapi/openapi.yaml"];
+
+fn openapi(command: &OpenApi) -> Result<(), Failure> {
+    if !command.check {
+        let text = if command.yaml { http::openapi_yaml() } else { http::openapi_json() };
+        print!("{text}");
+        return Ok(());
+    }
+    for (path, current) in EXPORTED.iter().zip([http::openapi_json(), http::openapi_yaml()]) {
+        let exported = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Runtime(format!("{path} cannot be read: {error}")))?;
+        if exported != current {
+            return Err(Failure::Runtime(format!(
+                "{path} differs from the code; write it anew with `poolwise openapi > {}` and `poolwise openapi --yaml > {}`",
+                EXPORTED[0], EXPORTED[1]
+            )));
+        }
+    }
+    println!("The exported documents are up to date.");
+    Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
+    let mut config = load(&command.files, plugins)?;
+    if let Some(listen) = &command.listen {
+        let resolved = std::net::ToSocketAddrs::to_socket_addrs(listen).ok();
+        config.server.listen = resolved.and_then(|mut found| found.next()).ok_or_else(|| {
+            Failure::Usage(format!(
+                "--listen {listen:?} is not an address and a port, such as 127.0.0.1:8080"
+            ))
+        })?;
+    }
+    start_log(&config.log);
+    runtime()?.block_on(async {
+        let address = config.server.listen;
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            Failure::Runtime(format!(
+                "{address} cannot be listened on: {error}\nChoose another with --listen."
+            ))
+        })?;
+        let bar = progress_bar(config.seed.rows);
+        let ready = server::prepare(config, plugins, &|rows| show(&bar, rows)).await?;
+        bar.finish_and_clear();
+        let address = listener.local_addr()?;
+        tracing::info!("serving at http://{address} (Swagger UI: http://{address}/docs)");
+        ready.serve(listener, shutdown_signal()).await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+fn seed(command: &Seed, plugins: &Plugins) -> Result<(), Failure> {
+    let config = load(&command.files, plugins)?;
+    let rows = command.rows.unwrap_or(config.seed.rows);
+    let number = command.seed.unwrap_or(config.seed.seed);
+    let existing = if command.reset { Existing::Replace } else { Existing::Keep };
+    runtime()?.block_on(async {
+        let backends = Backends::new(&config)?;
+        let backend = backends.get(&config.database.url);
+        let bar = progress_bar(rows);
+        let loaded = seed::load(backend, (rows, number), existing, &|rows| show(&bar, rows)).await;
+        bar.finish_and_clear();
+        let loaded = loaded?;
+        if loaded.rows == 0 {
+            return Err(Failure::Runtime(
+                "there are products already; nothing was changed. --reset deletes them first."
+                    .into(),
+            ));
+        }
+        let seconds = loaded.took.as_secs_f64();
+        let rate = loaded.rows as f64 / seconds;
+        let url = &config.database.url;
+        println!(
+            "{} products in {seconds:.2} s, indexed and analysed: {rate:.0} rows/s into {url}",
+            loaded.rows
+        );
+        Ok(())
+    })
+}
+
+/// A bar on a terminal; nothing elsewhere.
+fn progress_bar(rows: u64) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(Some(rows), target);
+    let template = "{msg} [{bar:32}] {human_pos} of {human_len} rows, {per_sec}, {elapsed}";
+    bar.set_style(
+        ProgressStyle::with_template(template).expect("a valid template").progress_chars("=> "),
+    );
+    bar
+}
+
+fn show(bar: &ProgressBar, rows: u64) {
+    bar.set_position(rows);
+    bar.set_message(if bar.length() == Some(rows) { "indexing" } else { "loading" });
+}
+
+fn start_log(log: &config::Log) {
+    // The drivers print parameters at debug.
+    let quiet = [("tokio_postgres", tracing::Level::INFO), ("moka", tracing::Level::INFO)];
+    let filter = log.level.parse::<Targets>().expect("config has checked it").with_targets(quiet);
+    let registry = tracing_subscriber::registry();
+    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // A second start in the same process, as tests do, keeps the first one's log.
+    let _ = match log.format {
+        LogFormat::Text => registry.with(format.with_ansi(colour).with_filter(filter)).try_init(),
+        LogFormat::Json => {
+            registry.with(format.json().flatten_event(true).with_filter(filter)).try_init()
+        }
+    };
+}
+
+/// Resolves at SIGTERM or Ctrl-C. A second one ends the process at once.
+async fn shutdown_signal() {
+    let terminate = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping: answers in flight may finish; Ctrl-C again to stop at once");
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            std::process::exit(130);
+        }
+    });
+}

@@ -1,0 +1,142 @@
+//! The shape of the TOML, key by key. What each key means, its unit and the trade-off of too high
+//! and too low stands beside its default in `config/default.toml`, which is compiled in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use config::Value;
+use serde::{Deserialize, Serialize};
+
+/// A whole configuration as written.
+#[derive(Debug, Deserialize)]
+pub(super) struct File {
+    pub server: Server,
+    pub log: Log,
+    pub database: Database,
+    pub cache: Cache,
+    pub seed: Seed,
+    pub strategies: BTreeMap<String, Strategy>,
+}
+
+/// `[server]`
+#[derive(Debug, Deserialize)]
+pub(super) struct Server {
+    pub listen: String,
+    pub max_connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub send_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub shutdown_timeout: Duration,
+    pub body_buffer: ByteSize,
+    pub body_budget: ByteSize,
+    pub replicas: u32,
+}
+
+/// `[log]`
+#[derive(Debug, Deserialize)]
+pub(super) struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[database]`
+#[derive(Debug, Deserialize)]
+pub(super) struct Database {
+    pub backend: Backend,
+    pub url: Option<String>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub name: Option<String>,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    pub password_file: Option<std::path::PathBuf>,
+    pub pool_size: usize,
+    #[serde(with = "humantime_serde")]
+    pub wait_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub recycle_timeout: Duration,
+    pub recycle: Recycle,
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    pub reserve: u32,
+}
+
+/// Which database serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The embedded SQLite.
+    Sqlite,
+    /// PostgreSQL or what speaks its protocol.
+    Postgres,
+}
+
+impl Backend {
+    /// The name as written in configuration and URLs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Sqlite => "sqlite",
+            Backend::Postgres => "postgres",
+        }
+    }
+}
+
+/// How a connection is checked when it is borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recycle {
+    /// Only whether it is known to be closed.
+    Fast,
+    /// By a round trip.
+    Verified,
+}
+
+/// `[cache]`
+#[derive(Debug, Deserialize)]
+pub(super) struct Cache {
+    pub redis_url: String,
+    pub redis_connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub redis_timeout: Duration,
+    pub key_prefix: String,
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+    pub ttl_jitter: f64,
+    pub max_entry: ByteSize,
+    pub memory_size: ByteSize,
+    pub coalesce: bool,
+    pub compress: bool,
+}
+
+/// `[seed]`
+#[derive(Debug, Deserialize)]
+pub(super) struct Seed {
+    pub auto: Option<bool>,
+    pub rows: u64,
+    pub seed: u64,
+}
+
+/// `[strategies.NAME]`; access and cache are read by the plugin that they name.
+#[derive(Debug, Deserialize)]
+pub(super) struct Strategy {
+    pub access: Option<Value>,
+    pub cache: Option<Value>,
+    pub database_url: Option<String>,
+}

@@ -1,0 +1,77 @@
+//! Configuration: layers of TOML and environment, turned into a [`Config`] that cannot be wrong.
+//!
+//! Knows which keys there are and how they depend on each other; plugins check their own options
+//! through [`PluginCheck`]. Nothing here opens a connection.
+
+mod file;
+mod layers;
+mod resolve;
+mod url;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use file::{Backend, LogFormat, Recycle};
+pub use layers::{DEFAULTS, Environment};
+pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};
+pub use url::{DatabaseUrl, RedisUrl};
+
+/// The strategies that always exist: the endpoints under `/products`.
+pub const STANDARD_STRATEGIES: [&str; 3] = ["direct", "pooled", "cached"];
+
+/// What a strategy is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PluginKind {
+    /// A way to get a connection.
+    Access,
+    /// A place to keep answers.
+    Cache,
+}
+
+/// Says whether a plugin exists and understands its options.
+pub trait PluginCheck {
+    /// Every problem with this choice, each as a sentence; empty when there is none.
+    fn problems(&self, kind: PluginKind, choice: &PluginChoice) -> Vec<String>;
+
+    /// What is wrong with a database URL of the right scheme.
+    fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String>;
+}
+
+/// Everything wrong with a configuration, one sentence each.
+#[derive(Debug, Clone)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        writeln!(f, "the configuration has {count} problem{}:", if count == 1 { "" } else { "s" })?;
+        for problem in &self.0 {
+            writeln!(f, "  - {problem}")?;
+        }
+        write!(
+            f,
+            "Every key is explained in config/default.toml; `poolwise config dump` shows what is in force."
+        )
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Loads the defaults, then `files` in order, then `environment`.
+///
+/// # Errors
+/// Every problem at once: files that cannot be read, unknown keys, values of the wrong type,
+/// contradictions, plugins that do not exist.
+pub fn load(
+    files: &[PathBuf],
+    environment: &Environment,
+    plugins: &dyn PluginCheck,
+) -> Result<Config, Problems> {
+    let mut problems = Vec::new();
+    let (raw, merged) = layers::read(files, environment, &mut problems);
+    let config = resolve::resolve(raw, merged, plugins, &mut problems);
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(Problems(problems)),
+    }
+}

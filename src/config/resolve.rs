@@ -1,0 +1,495 @@
+//! From what was written to a [`Config`] that cannot be wrong: every cross-field rule.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use config::{Map, Value, ValueKind};
+
+use super::file::{self, Backend, File, LogFormat, Recycle};
+use super::url::{DatabaseUrl, RedisUrl, percent_encode};
+use super::{PluginCheck, PluginKind, STANDARD_STRATEGIES};
+
+/// A configuration in which every rule holds.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The HTTP server.
+    pub server: Server,
+    /// The log.
+    pub log: Log,
+    /// What all strategies share of the database.
+    pub database: Database,
+    /// What all strategies share of the cache.
+    pub cache: Cache,
+    /// The data set.
+    pub seed: Seed,
+    /// Every strategy, by name; the standard ones are among them.
+    pub strategies: Vec<Strategy>,
+    /// Combinations that are legal but unwise, each with its arithmetic.
+    pub warnings: Vec<String>,
+    merged: Map<String, Value>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each key is explained in config/default.toml")]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub max_connections: usize,
+    pub header_timeout: Duration,
+    pub request_timeout: Duration,
+    pub send_timeout: Duration,
+    pub shutdown_timeout: Duration,
+    pub body_buffer: usize,
+    pub body_budget: usize,
+    pub replicas: u32,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each key is explained in config/default.toml")]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// `[database]`
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each key is explained in config/default.toml")]
+pub struct Database {
+    pub backend: Backend,
+    pub url: DatabaseUrl,
+    pub pool_size: usize,
+    pub wait_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub recycle_timeout: Duration,
+    pub recycle: Recycle,
+    pub statement_timeout: Duration,
+    pub reserve: u32,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each key is explained in config/default.toml")]
+pub struct Cache {
+    pub redis_url: RedisUrl,
+    pub redis_connections: usize,
+    pub redis_timeout: Duration,
+    pub key_prefix: String,
+    pub ttl: Duration,
+    pub ttl_jitter: f64,
+    pub max_entry: usize,
+    pub memory_size: usize,
+    pub coalesce: bool,
+    pub compress: bool,
+}
+
+/// `[seed]`
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each key is explained in config/default.toml")]
+pub struct Seed {
+    pub auto: bool,
+    pub rows: u64,
+    pub seed: u64,
+}
+
+/// A way to the data.
+#[derive(Debug, Clone)]
+pub struct Strategy {
+    /// Matches `[a-z0-9-]{1,32}`.
+    pub name: String,
+    /// The access method.
+    pub access: PluginChoice,
+    /// The cache.
+    pub cache: PluginChoice,
+    /// The database that it asks.
+    pub database_url: DatabaseUrl,
+}
+
+/// A plugin by name, with its options still to be read by it.
+#[derive(Debug, Clone)]
+pub struct PluginChoice {
+    /// The plugin's name.
+    pub name: String,
+    /// Its options as written.
+    pub options: Map<String, Value>,
+}
+
+impl Config {
+    /// The strategy of this name.
+    pub fn strategy(&self, name: &str) -> Option<&Strategy> {
+        self.strategies.iter().find(|strategy| strategy.name == name)
+    }
+
+    /// Everything in force as TOML, without passwords.
+    pub fn dump(&self) -> String {
+        let mut root = to_toml(&self.merged);
+        for (section, key) in [("database", "url"), ("cache", "redis_url")] {
+            mask(&mut root, &[section, key], |url| DatabaseUrl::new(url).to_string());
+        }
+        mask(&mut root, &["database", "password"], |_| "***".into());
+        for strategy in &self.strategies {
+            mask(&mut root, &["strategies", &strategy.name, "database_url"], |url| {
+                DatabaseUrl::new(url).to_string()
+            });
+        }
+        toml::to_string(&root).expect("a table of plain values is TOML")
+    }
+}
+
+fn mask(table: &mut toml::Table, path: &[&str], hide: impl Fn(&str) -> String) {
+    let [parents @ .., key] = path else { return };
+    let mut at = table;
+    for parent in parents {
+        match at.get_mut(*parent) {
+            Some(toml::Value::Table(inner)) => at = inner,
+            _ => return,
+        }
+    }
+    if let Some(value) = at.get_mut(*key) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        *value = hide(&text).into();
+    }
+}
+
+fn to_toml(table: &Map<String, Value>) -> toml::Table {
+    let value = |value: &Value| -> Option<toml::Value> {
+        Some(match &value.kind {
+            ValueKind::Table(table) => to_toml(table).into(),
+            ValueKind::Boolean(value) => (*value).into(),
+            ValueKind::I64(value) => (*value).into(),
+            ValueKind::Float(value) => (*value).into(),
+            ValueKind::Nil => return None,
+            other => other.to_string().into(),
+        })
+    };
+    table.iter().filter_map(|(key, v)| Some((key.clone(), value(v)?))).collect()
+}
+
+/// Applies every rule to `file`; what breaks one is added to `problems`.
+pub(super) fn resolve(
+    file: Option<File>,
+    merged: Map<String, Value>,
+    plugins: &dyn PluginCheck,
+    problems: &mut Vec<String>,
+) -> Option<Config> {
+    let file = file?;
+    let server = server(file.server, problems);
+    let embedded = file.database.url.is_none() && file.database.host.is_none();
+    let database = database(file.database, problems);
+    let cache = cache(file.cache, problems);
+    let auto = file.seed.auto.unwrap_or(embedded && database.as_ref()?.backend == Backend::Sqlite);
+    let seed = Seed { auto, rows: file.seed.rows, seed: file.seed.seed };
+    if seed.rows == 0 || seed.rows > i64::MAX as u64 {
+        problems.push("`seed.rows` must be at least 1".into());
+    }
+    let log = log(file.log, problems);
+    let (server, database) = (server?, database?);
+    let mut strategies = Vec::new();
+    for (name, raw) in file.strategies {
+        strategies.extend(strategy(name, raw, &database, plugins, problems));
+    }
+    for name in STANDARD_STRATEGIES {
+        if !strategies.iter().any(|s| s.name == name) && problems.is_empty() {
+            problems.push(format!("`strategies.{name}` is missing; it serves /products/{name}"));
+        }
+    }
+    let urls = strategies.iter().map(|s: &Strategy| &s.database_url).chain([&database.url]);
+    for url in urls.collect::<HashSet<_>>() {
+        problems.extend(plugins.url_problem(&database, url));
+    }
+    let warnings = warnings(&server, &database, &cache);
+    Some(Config { server, log, database, cache, seed, strategies, warnings, merged })
+}
+
+fn server(raw: file::Server, problems: &mut Vec<String>) -> Option<Server> {
+    positive("server.max_connections", raw.max_connections, problems);
+    positive("server.replicas", raw.replicas as usize, problems);
+    for (key, duration) in [
+        ("server.header_timeout", raw.header_timeout),
+        ("server.request_timeout", raw.request_timeout),
+        ("server.send_timeout", raw.send_timeout),
+    ] {
+        not_zero(key, duration, problems);
+    }
+    let listen =
+        std::net::ToSocketAddrs::to_socket_addrs(&raw.listen).ok().and_then(|mut a| a.next());
+    if listen.is_none() {
+        problems.push(format!(
+            "`server.listen`: {:?} is not an address and a port, such as \"127.0.0.1:8080\"",
+            raw.listen
+        ));
+    }
+    Some(Server {
+        listen: listen?,
+        max_connections: raw.max_connections,
+        header_timeout: raw.header_timeout,
+        request_timeout: raw.request_timeout,
+        send_timeout: raw.send_timeout,
+        shutdown_timeout: raw.shutdown_timeout,
+        body_buffer: raw.body_buffer.as_u64() as usize,
+        body_budget: raw.body_budget.as_u64() as usize,
+        replicas: raw.replicas,
+    })
+}
+
+fn log(raw: file::Log, problems: &mut Vec<String>) -> Log {
+    if let Err(error) = raw.level.parse::<tracing_subscriber::filter::Targets>() {
+        problems.push(format!("`log.level`: {:?} is not a level or filter: {error}", raw.level));
+    }
+    Log { level: raw.level, format: raw.format }
+}
+
+fn database(raw: file::Database, problems: &mut Vec<String>) -> Option<Database> {
+    positive("database.pool_size", raw.pool_size, problems);
+    for (key, duration) in [
+        ("database.wait_timeout", raw.wait_timeout),
+        ("database.connect_timeout", raw.connect_timeout),
+        ("database.recycle_timeout", raw.recycle_timeout),
+        ("database.statement_timeout", raw.statement_timeout),
+    ] {
+        not_zero(key, duration, problems);
+    }
+    let url = database_url(&raw, problems);
+    Some(Database {
+        backend: raw.backend,
+        url: url?,
+        pool_size: raw.pool_size,
+        wait_timeout: raw.wait_timeout,
+        connect_timeout: raw.connect_timeout,
+        recycle_timeout: raw.recycle_timeout,
+        recycle: raw.recycle,
+        statement_timeout: raw.statement_timeout,
+        reserve: raw.reserve,
+    })
+}
+
+/// `url`, or the same in parts; both is an error.
+fn database_url(raw: &file::Database, problems: &mut Vec<String>) -> Option<DatabaseUrl> {
+    let parts: Vec<&str> = [
+        ("host", raw.host.is_some()),
+        ("port", raw.port.is_some()),
+        ("name", raw.name.is_some()),
+        ("user", raw.user.is_some()),
+        ("password", raw.password.is_some()),
+        ("password_file", raw.password_file.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(key, given)| given.then_some(key))
+    .collect();
+    if let Some(url) = &raw.url {
+        if !parts.is_empty() {
+            problems.push(format!(
+                "`database.url` and `database.{}` are both set; keep the url or the parts",
+                parts.join("`, `database.")
+            ));
+        }
+        return checked_url("database.url", url, raw.backend, problems);
+    }
+    if raw.password.is_some() && raw.password_file.is_some() {
+        problems
+            .push("`database.password` and `database.password_file` are both set; keep one".into());
+    }
+    match raw.backend {
+        Backend::Sqlite => {
+            if parts.iter().any(|part| *part != "name") {
+                problems.push(format!(
+                    "`database.{}` means nothing to SQLite; it takes `database.name`, a path, or `database.url`",
+                    parts.join("`, `database.")
+                ));
+            }
+            let path = raw.name.as_deref().unwrap_or("data/poolwise.db");
+            Some(DatabaseUrl::new(format!("sqlite:{path}")))
+        }
+        Backend::Postgres => postgres_url(raw, problems),
+    }
+}
+
+fn postgres_url(raw: &file::Database, problems: &mut Vec<String>) -> Option<DatabaseUrl> {
+    let Some(host) = &raw.host else {
+        problems.push(
+            "`database.url` or `database.host` must be set when `database.backend` is \"postgres\""
+                .into(),
+        );
+        return None;
+    };
+    let password = match &raw.password_file {
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Some(text.lines().next().unwrap_or_default().to_owned()),
+            Err(error) => {
+                problems.push(format!(
+                    "`database.password_file`: {} cannot be read: {error}",
+                    path.display()
+                ));
+                None
+            }
+        },
+        None => raw.password.clone(),
+    };
+    let user = percent_encode(raw.user.as_deref().unwrap_or("poolwise"));
+    let password = password.map(|p| format!(":{}", percent_encode(&p))).unwrap_or_default();
+    // A path is the folder of a Unix socket, which a URL takes percent-encoded.
+    let host = if host.starts_with('/') { percent_encode(host) } else { host.clone() };
+    let port = raw.port.unwrap_or(5432);
+    let name = percent_encode(raw.name.as_deref().unwrap_or("poolwise"));
+    Some(DatabaseUrl::new(format!("postgres://{user}{password}@{host}:{port}/{name}")))
+}
+
+fn checked_url(
+    key: &str,
+    url: &str,
+    backend: Backend,
+    problems: &mut Vec<String>,
+) -> Option<DatabaseUrl> {
+    let schemes: &[&str] = match backend {
+        Backend::Sqlite => &["sqlite:"],
+        Backend::Postgres => &["postgres://", "postgresql://"],
+    };
+    if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        problems.push(format!(
+            "`{key}`: {} does not start with {:?}, which `database.backend` = {:?} asks for",
+            DatabaseUrl::new(url),
+            schemes[0],
+            backend.name(),
+        ));
+        return None;
+    }
+    Some(DatabaseUrl::new(url))
+}
+
+fn cache(raw: file::Cache, problems: &mut Vec<String>) -> Cache {
+    positive("cache.redis_connections", raw.redis_connections, problems);
+    not_zero("cache.redis_timeout", raw.redis_timeout, problems);
+    not_zero("cache.ttl", raw.ttl, problems);
+    if !(0.0..=1.0).contains(&raw.ttl_jitter) {
+        problems.push(format!("`cache.ttl_jitter`: {} is not between 0 and 1", raw.ttl_jitter));
+    }
+    if !["redis://", "rediss://", "unix://", "redis+unix://"]
+        .iter()
+        .any(|s| raw.redis_url.starts_with(s))
+    {
+        problems.push(format!(
+            "`cache.redis_url`: {} does not start with \"redis://\"",
+            RedisUrl::new(raw.redis_url.as_str())
+        ));
+    }
+    Cache {
+        redis_url: RedisUrl::new(raw.redis_url),
+        redis_connections: raw.redis_connections,
+        redis_timeout: raw.redis_timeout,
+        key_prefix: raw.key_prefix,
+        ttl: raw.ttl,
+        ttl_jitter: raw.ttl_jitter,
+        max_entry: raw.max_entry.as_u64() as usize,
+        memory_size: raw.memory_size.as_u64() as usize,
+        coalesce: raw.coalesce,
+        compress: raw.compress,
+    }
+}
+
+fn strategy(
+    name: String,
+    raw: file::Strategy,
+    database: &Database,
+    plugins: &dyn PluginCheck,
+    problems: &mut Vec<String>,
+) -> Option<Strategy> {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.is_empty() || name.len() > 32 || !name.bytes().all(legal) {
+        problems.push(format!(
+            "`strategies.{name}`: a name has 1 to 32 of the characters a-z, 0-9 and -"
+        ));
+    }
+    let mut choose = |value: Option<Value>, part: PluginKind| {
+        let (key, name_key, default) = match part {
+            PluginKind::Access => ("access", "kind", "pool"),
+            PluginKind::Cache => ("cache", "store", "none"),
+        };
+        let path = format!("strategies.{name}.{key}");
+        match choice(value, name_key, default, &path) {
+            Ok(choice) => {
+                let found = plugins.problems(part, &choice);
+                problems.extend(found.into_iter().map(|problem| format!("`{path}`: {problem}")));
+                Some(choice)
+            }
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        }
+    };
+    let access = choose(raw.access, PluginKind::Access);
+    let cache = choose(raw.cache, PluginKind::Cache);
+    let database_url = match &raw.database_url {
+        Some(url) => {
+            checked_url(&format!("strategies.{name}.database_url"), url, database.backend, problems)
+        }
+        None => Some(database.url.clone()),
+    };
+    Some(Strategy { name, access: access?, cache: cache?, database_url: database_url? })
+}
+
+fn choice(
+    value: Option<Value>,
+    name_key: &str,
+    default: &str,
+    path: &str,
+) -> Result<PluginChoice, String> {
+    let Some(value) = value else {
+        return Ok(PluginChoice { name: default.into(), options: Map::new() });
+    };
+    let ValueKind::Table(mut options) = value.kind else {
+        return Err(format!("`{path}` must be a name or a table with `{name_key}`"));
+    };
+    match options.remove(name_key).map(|name| name.kind) {
+        Some(ValueKind::String(name)) => Ok(PluginChoice { name, options }),
+        _ => Err(format!("`{path}` needs `{name_key}`, the name of the plugin")),
+    }
+}
+
+fn warnings(server: &Server, database: &Database, cache: &Cache) -> Vec<String> {
+    let mut found = Vec::new();
+    let bytes = |n: usize| bytesize::ByteSize(n as u64).display().iec().to_string();
+    if server.body_budget > 0 && server.body_buffer > server.body_budget {
+        found.push(format!(
+            "server.body_buffer ({}) is above server.body_budget ({}): no body can reach it",
+            bytes(server.body_buffer),
+            bytes(server.body_budget)
+        ));
+    }
+    if cache.max_entry > server.body_buffer {
+        found.push(format!(
+            "cache.max_entry ({}) is above server.body_buffer ({}): larger bodies stream and are never cached",
+            bytes(cache.max_entry),
+            bytes(server.body_buffer)
+        ));
+    }
+    if cache.memory_size < cache.max_entry {
+        found.push(format!(
+            "cache.memory_size ({}) is below cache.max_entry ({}): the largest answers never fit",
+            bytes(cache.memory_size),
+            bytes(cache.max_entry)
+        ));
+    }
+    let waits = database.wait_timeout + database.connect_timeout;
+    if waits > server.request_timeout {
+        found.push(format!(
+            "database.wait_timeout + database.connect_timeout = {} is above server.request_timeout ({}): the request ends first",
+            humantime::format_duration(waits),
+            humantime::format_duration(server.request_timeout)
+        ));
+    }
+    found
+}
+
+fn positive(key: &str, value: usize, problems: &mut Vec<String>) {
+    if value == 0 {
+        problems.push(format!("`{key}` must be at least 1"));
+    }
+}
+
+fn not_zero(key: &str, value: Duration, problems: &mut Vec<String>) {
+    if value.is_zero() {
+        problems.push(format!("`{key}` must be longer than 0"));
+    }
+}

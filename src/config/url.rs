@@ -1,0 +1,103 @@
+//! URLs that may carry a password, which neither `Debug` nor `Display` shows.
+
+use std::fmt;
+
+/// Hides what stands between the colon after the user and the `@` of the host.
+fn hide_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let shown = match authority.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{scheme}://{name}:***@{host}{tail}"),
+            None => url.to_owned(),
+        },
+        None => url.to_owned(),
+    };
+    hide_query_password(shown)
+}
+
+/// `?password=...` is a way to write it too.
+fn hide_query_password(url: String) -> String {
+    let Some((base, query)) = url.split_once('?') else { return url };
+    let hidden: Vec<String> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) if name.contains("pass") => format!("{name}=***"),
+            _ => pair.to_owned(),
+        })
+        .collect();
+    format!("{base}?{}", hidden.join("&"))
+}
+
+macro_rules! secret_url {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes a URL as it was written.
+            pub fn new(url: impl Into<String>) -> Self {
+                Self(url.into())
+            }
+
+            /// The whole URL, password included: for drivers only.
+            pub fn expose(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hide_password(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", hide_password(&self.0))
+            }
+        }
+    };
+}
+
+secret_url! {
+    /// Where a database is: `sqlite:PATH` or `postgres://...`. Two equal ones share a backend.
+    DatabaseUrl
+}
+secret_url! {
+    /// Where Redis is: `redis://...`.
+    RedisUrl
+}
+
+/// `text` with everything that has a meaning in a URL percent-encoded.
+pub(super) fn percent_encode(text: &str) -> String {
+    text.bytes()
+        .map(|b| match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                (b as char).to_string()
+            }
+            _ => format!("%{b:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            ("postgres://u:p@h:1/d", "postgres://u:***@h:1/d"),
+            ("postgres://u:p@ss:w@h/d?x=1", "postgres://u:***@h/d?x=1"),
+            ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
+            ("postgres://u@h/d?password=secret&x=1", "postgres://u@h/d?password=***&x=1"),
+            ("sqlite:data/a@b:c.db", "sqlite:data/a@b:c.db"),
+        ] {
+            assert_eq!(DatabaseUrl::new(url).to_string(), shown);
+            assert_eq!(format!("{:?}", RedisUrl::new(url)), format!("{shown:?}"));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The endpoints of the spec.
+
+use std::sync::Arc;
+
+use poem::http::HeaderMap;
+use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, OpenApi, Tags};
+
+use super::State;
+use super::answer::{Many, One, Products, answer};
+use super::error::{Kind, Problem};
+use super::parameters::{ListQuery, NoQuery};
+use super::request::RequestInfo;
+use super::stats::{self, Stats, StrategyInfo};
+use crate::query::ProductQuery;
+
+/// The endpoints, over what every request can see.
+pub(super) struct Api {
+    pub state: Arc<State>,
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// One query, three ways.
+    Products,
+    /// Every configured way.
+    Strategies,
+    /// How the service is doing.
+    Observe,
+}
+
+/// The request as its handler needs it, besides its parameters.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    info: &'a Arc<RequestInfo>,
+}
+
+impl<'a> FromRequest<'a> for Asked<'a> {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        let info = request.data().ok_or_else(|| Problem::new(Kind::Internal, "no request info"))?;
+        Ok(Self { headers: request.headers(), info })
+    }
+}
+
+impl Api {
+    async fn list(
+        &self,
+        strategy: &str,
+        query: &ProductQuery,
+        asked: &Asked<'_>,
+    ) -> Result<Products<Many>, Problem> {
+        let strategies = self.state.strategies.load();
+        let Some(strategy) = strategies.get(strategy) else {
+            let detail = format!("There is no strategy {strategy:?}. GET /strategies lists them.");
+            return Err(Problem::new(Kind::NotFound, detail));
+        };
+        let timeout = self.state.config.server.request_timeout;
+        answer(strategy, query, asked.headers, asked.info, timeout).await
+    }
+}
+
+#[OpenApi]
+impl Api {
+    /// Products, a connection for each request
+    ///
+    /// Opens a connection to the database, asks, and closes it.
+    #[oai(
+        path = "/products/direct",
+        method = "get",
+        operation_id = "list_direct",
+        tag = "Tag::Products"
+    )]
+    async fn direct(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
+        self.list("direct", &query.0, &asked).await
+    }
+
+    /// Products, through a pool
+    ///
+    /// Borrows a connection from a pool of fixed size.
+    #[oai(
+        path = "/products/pooled",
+        method = "get",
+        operation_id = "list_pooled",
+        tag = "Tag::Products"
+    )]
+    async fn pooled(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
+        self.list("pooled", &query.0, &asked).await
+    }
+
+    /// Products, through a cache
+    ///
+    /// Answers from the cache; what is not there is fetched through a pool and kept. The parameters
+    /// are the key.
+    #[oai(
+        path = "/products/cached",
+        method = "get",
+        operation_id = "list_cached",
+        tag = "Tag::Products"
+    )]
+    async fn cached(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
+        self.list("cached", &query.0, &asked).await
+    }
+
+    /// One product
+    #[oai(
+        path = "/products/:id",
+        method = "get",
+        operation_id = "get_product",
+        tag = "Tag::Products"
+    )]
+    async fn product(
+        &self,
+        #[oai(validator(minimum(value = "1")))] id: Path<i64>,
+        _none: NoQuery,
+        asked: Asked<'_>,
+    ) -> Result<Products<One>, Problem> {
+        let strategies = self.state.strategies.load();
+        let pooled = strategies.get("pooled").expect("config always has it");
+        let timeout = self.state.config.server.request_timeout;
+        answer(pooled, &ProductQuery::by_id(id.0), asked.headers, asked.info, timeout).await
+    }
+
+    /// Products, through any configured strategy
+    #[oai(
+        path = "/strategies/:name/products",
+        method = "get",
+        operation_id = "list_by_strategy",
+        tag = "Tag::Strategies"
+    )]
+    async fn by_strategy(
+        &self,
+        #[oai(validator(pattern = "^[a-z0-9-]{1,32}$"))] name: Path<String>,
+        query: ListQuery,
+        asked: Asked<'_>,
+    ) -> Result<Products<Many>, Problem> {
+        self.list(&name.0, &query.0, &asked).await
+    }
+
+    /// Every strategy
+    ///
+    /// With what it is made of and how it is doing.
+    #[oai(
+        path = "/strategies",
+        method = "get",
+        operation_id = "list_strategies",
+        tag = "Tag::Strategies"
+    )]
+    async fn strategies(&self, _none: NoQuery) -> Json<Vec<StrategyInfo>> {
+        Json(stats::strategies(&self.state))
+    }
+
+    /// How the service is doing
+    ///
+    /// From memory: it answers when the pool is full or the database frozen.
+    #[oai(path = "/stats", method = "get", operation_id = "stats", tag = "Tag::Observe")]
+    async fn stats(&self, _none: NoQuery) -> Json<Stats> {
+        Json(stats::stats(&self.state))
+    }
+
+    /// Nothing
+    ///
+    /// What the HTTP stack alone costs.
+    #[oai(path = "/noop", method = "get", operation_id = "noop", tag = "Tag::Observe")]
+    async fn noop(&self) -> Noop {
+        Noop::Done
+    }
+}
+
+#[derive(ApiResponse)]
+enum Noop {
+    /// Nothing, as asked
+    #[oai(status = 204)]
+    Done,
+}

@@ -1,0 +1,268 @@
+//! Errors as problem documents (RFC 9457): the only table of what becomes which status.
+
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{Error, IntoResponse, Response};
+use poem_openapi::error::ParsePathError;
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
+
+use crate::query::InvalidParameter;
+use crate::store::{ErrorKind, StoreError};
+
+/// The media type of every error.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Problem", skip_serializing_if_is_none)]
+pub(super) struct Document {
+    /// Names the kind of problem; stable, to be compared.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    kind: String,
+    /// What is wrong, in a few words; the same for every problem of this kind.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong this time, and what to do.
+    detail: String,
+    /// The request's id, to be looked up in the log.
+    request_id: String,
+    /// The parameters that were refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<ParameterProblem>>,
+}
+
+/// A query parameter that was refused.
+#[derive(Debug, Object, Serialize)]
+pub(super) struct ParameterProblem {
+    /// The parameter's name.
+    parameter: String,
+    /// What is wrong with it and what is allowed.
+    reason: String,
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(super) struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Option<Vec<ParameterProblem>>,
+    allow: Option<String>,
+}
+
+/// The kinds of problem that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    BadParameter,
+    BadRequest,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    Internal,
+    Saturated,
+    Unreachable,
+    NotPrepared,
+    Timeout,
+}
+
+impl Kind {
+    /// Every kind that an endpoint can answer with, for the spec.
+    const DOCUMENTED: [Kind; 8] = [
+        Kind::BadParameter,
+        Kind::NotFound,
+        Kind::NotAcceptable,
+        Kind::Internal,
+        Kind::Saturated,
+        Kind::Unreachable,
+        Kind::NotPrepared,
+        Kind::Timeout,
+    ];
+
+    /// Status, name in `type`, and title.
+    fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Kind::BadParameter => {
+                (StatusCode::BAD_REQUEST, "bad-parameter", "A parameter was refused")
+            }
+            Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request was refused"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
+            Kind::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This method is not allowed here",
+            ),
+            Kind::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Only JSON is served here")
+            }
+            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed"),
+            Kind::Saturated => {
+                (StatusCode::SERVICE_UNAVAILABLE, "saturated", "All connections are busy")
+            }
+            Kind::Unreachable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unreachable", "The database cannot be reached")
+            }
+            Kind::NotPrepared => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not-prepared", "The database is not set up")
+            }
+            Kind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long"),
+        }
+    }
+
+    /// Seconds after which to come back, where that is worth it.
+    fn retry_after(self) -> Option<&'static str> {
+        (self == Kind::Saturated).then_some("1")
+    }
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: None, allow: None }
+    }
+
+    /// 405, naming the methods that are allowed.
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let mut problem = Self::new(Kind::MethodNotAllowed, format!("Allowed here: {allow}."));
+        problem.allow = Some(allow.to_owned());
+        problem
+    }
+
+    /// 400, naming every parameter that was refused.
+    pub fn bad_parameters(refused: Vec<InvalidParameter>) -> Self {
+        let sentences: Vec<String> =
+            refused.iter().map(|bad| format!("Parameter {} {}.", bad.name, bad.reason)).collect();
+        let mut problem = Self::new(Kind::BadParameter, sentences.join(" "));
+        problem.errors = Some(
+            refused
+                .into_iter()
+                .map(|bad| ParameterProblem { parameter: bad.name, reason: bad.reason })
+                .collect(),
+        );
+        problem
+    }
+
+    /// What a failure of the store means to the client; its detail is for the log only.
+    pub fn of_store(error: &StoreError) -> Self {
+        match error.kind() {
+            ErrorKind::Saturated => Self::new(
+                Kind::Saturated,
+                "No connection to the database came free in time. Try again after the time in Retry-After.",
+            ),
+            ErrorKind::Unreachable | ErrorKind::Disconnected => Self::new(
+                Kind::Unreachable,
+                "The database does not accept connections at the moment. Try again later.",
+            ),
+            ErrorKind::StatementTimeout => Self::new(
+                Kind::Timeout,
+                "The answer was not ready in time. Ask for less, for instance with limit.",
+            ),
+            ErrorKind::NotPrepared => Self::new(
+                Kind::NotPrepared,
+                "The tables are missing or of another version. The log names the command that creates them.",
+            ),
+            ErrorKind::Internal => Self::new(
+                Kind::Internal,
+                "Something went wrong that you cannot mend. The log has the detail under this request id.",
+            ),
+        }
+    }
+
+    /// What an error of the framework means to the client.
+    pub fn of_framework(error: &Error) -> Self {
+        if error.is::<ParsePathError>() {
+            let reason = format!("must be a whole number from 1 to {}", i64::MAX);
+            return Self::bad_parameters(vec![InvalidParameter { name: "id".into(), reason }]);
+        }
+        match error.status() {
+            StatusCode::NOT_FOUND => {
+                Self::new(Kind::NotFound, "No such path. GET / lists what there is.")
+            }
+            status if status.is_client_error() => Self::new(Kind::BadRequest, error.to_string()),
+            _ => Self::new(Kind::Internal, "Something went wrong that you cannot mend."),
+        }
+    }
+
+    /// The answer to a request of this id.
+    pub fn into_response_for(self, request_id: &str) -> Response {
+        let (status, name, title) = self.kind.row();
+        let document = Document {
+            kind: format!("urn:poolwise:problem:{name}"),
+            title: title.into(),
+            status: status.as_u16(),
+            detail: self.detail,
+            request_id: request_id.into(),
+            errors: self.errors,
+        };
+        let body = serde_json::to_vec(&document).expect("a document of strings is JSON");
+        let mut response = Response::builder().status(status).content_type(PROBLEM_JSON).body(body);
+        if let Some(seconds) = self.kind.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if let Some(allow) = self.allow.and_then(|allow| allow.try_into().ok()) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+/// Lets a problem pass through the framework as an error; the service turns it into an answer,
+/// because only it knows the request's id.
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        let mut error = Error::from_status(problem.kind.row().0);
+        error.set_data(std::sync::Arc::new(std::sync::Mutex::new(Some(problem))));
+        error
+    }
+}
+
+/// The problem that an error carries.
+pub(super) fn problem_of(error: &Error) -> Problem {
+    let carried = error.data::<std::sync::Arc<std::sync::Mutex<Option<Problem>>>>();
+    let carried = carried.and_then(|problem| {
+        problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    });
+    carried.unwrap_or_else(|| Problem::of_framework(error))
+}
+
+impl ApiResponse for Problem {
+    fn meta() -> MetaResponses {
+        let mut statuses: Vec<StatusCode> = Kind::DOCUMENTED.map(|kind| kind.row().0).to_vec();
+        statuses.dedup();
+        let responses = statuses
+            .into_iter()
+            .map(|status| MetaResponse {
+                description: match status {
+                    StatusCode::BAD_REQUEST => "A parameter was refused; `errors` names each",
+                    StatusCode::NOT_FOUND => "There is nothing of this name or id",
+                    StatusCode::NOT_ACCEPTABLE => "`Accept` excludes application/json",
+                    StatusCode::SERVICE_UNAVAILABLE => {
+                        "Saturated (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
+                    }
+                    StatusCode::GATEWAY_TIMEOUT => "The database took too long",
+                    _ => "The service failed; the log has the detail under the request id",
+                },
+                status: Some(status.as_u16()),
+                status_range: None,
+                content: vec![MetaMediaType {
+                    content_type: PROBLEM_JSON,
+                    schema: Json::<Document>::schema_ref(),
+                }],
+                headers: Vec::new(),
+            })
+            .collect();
+        MetaResponses { responses }
+    }
+
+    fn register(registry: &mut Registry) {
+        Document::register(registry);
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.into_response_for("")
+    }
+}

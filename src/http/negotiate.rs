@@ -1,0 +1,138 @@
+//! What the client takes: `Accept`, `Accept-Encoding`, `If-None-Match`.
+
+use poem::http::{HeaderMap, HeaderName, header};
+
+use crate::encode::Fingerprint;
+use crate::store::{Coding, Codings};
+
+/// The members of a list header, each with its quality; members without one have 1.
+fn weighted(headers: &HeaderMap, name: HeaderName) -> Vec<(String, f32)> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .filter(|member| !member.trim().is_empty())
+        .map(|member| {
+            let mut parts = member.split(';');
+            let value = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+            let quality = parts
+                .filter_map(|parameter| parameter.trim().strip_prefix("q="))
+                .find_map(|quality| quality.trim().parse().ok())
+                .unwrap_or(1.0);
+            (value, quality)
+        })
+        .collect()
+}
+
+/// Whether the client takes JSON. Without `Accept` it takes anything (RFC 9110, section 12.5.1).
+pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(header::ACCEPT) {
+        return true;
+    }
+    let accepted = weighted(headers, header::ACCEPT);
+    // The most specific range that matches decides.
+    for range in ["application/json", "application/*", "*/*"] {
+        if let Some((_, quality)) = accepted.iter().find(|(value, _)| value == range) {
+            return *quality > 0.0;
+        }
+    }
+    false
+}
+
+/// The codings that the client takes, best first.
+pub(super) fn codings(headers: &HeaderMap) -> Codings {
+    if !headers.contains_key(header::ACCEPT_ENCODING) {
+        return [None; 2];
+    }
+    let accepted = weighted(headers, header::ACCEPT_ENCODING);
+    let quality = |name: &str| {
+        let find = |wanted: &str| accepted.iter().find(|(value, _)| value == wanted);
+        find(name).or_else(|| find("*")).map_or(0.0, |(_, quality)| *quality)
+    };
+    let identity = match accepted.iter().find(|(value, _)| value == "identity") {
+        Some((_, quality)) => *quality,
+        None => 0.0,
+    };
+    let mut found = Coding::ALL.map(|coding| (coding, quality(coding.name())));
+    // Stable: of equals, the one that we like best comes first.
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    found.map(|(coding, quality)| (quality > 0.0 && quality >= identity).then_some(coding))
+}
+
+/// The entity tag of a body in a coding.
+pub(super) fn entity_tag(hash: Fingerprint, coding: Option<Coding>) -> String {
+    match coding {
+        None => format!("\"{:032x}\"", hash.0),
+        Some(coding) => format!("\"{:032x}-{}\"", hash.0, coding.name()),
+    }
+}
+
+/// Whether `If-None-Match` names this body, in whatever coding.
+pub(super) fn none_match(headers: &HeaderMap, hash: Fingerprint) -> bool {
+    let values = headers.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    let hash = format!("{:032x}", hash.0);
+    tags.any(|tag| {
+        let tag = tag.trim();
+        let tag = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
+        let base = Coding::ALL.iter().find_map(|c| tag.strip_suffix(&format!("-{}", c.name())));
+        tag == "*" || base.unwrap_or(tag) == hash
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn json_is_refused_only_to_those_who_exclude_it() {
+        for (accept, taken) in [
+            ("*/*", true),
+            ("application/json", true),
+            ("text/html, application/*;q=0.1", true),
+            ("text/html, */*;q=0.8", true),
+            ("text/html", false),
+            ("application/json;q=0, */*", false),
+            ("application/xml", false),
+        ] {
+            assert_eq!(accepts_json(&headers(header::ACCEPT, accept)), taken, "{accept}");
+        }
+        assert!(accepts_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_clients_favourite_coding_comes_first() {
+        use Coding::{Gzip, Zstd};
+        for (accept, expected) in [
+            ("gzip, deflate, br, zstd", [Some(Zstd), Some(Gzip)]),
+            ("gzip", [Some(Gzip), None]),
+            ("gzip;q=1, zstd;q=0.5", [Some(Gzip), Some(Zstd)]),
+            ("zstd;q=0, *", [Some(Gzip), None]),
+            ("identity", [None, None]),
+            ("identity, gzip;q=0.5", [None, None]),
+            ("br", [None, None]),
+        ] {
+            let found = codings(&headers(header::ACCEPT_ENCODING, accept));
+            assert_eq!(found, expected, "{accept}");
+        }
+        assert_eq!(codings(&HeaderMap::new()), [None, None]);
+    }
+
+    #[test]
+    fn an_entity_tag_matches_in_every_coding() {
+        let hash = Fingerprint::of(b"body");
+        let other = Fingerprint::of(b"other");
+        for coding in [None, Some(Coding::Gzip), Some(Coding::Zstd)] {
+            let sent =
+                headers(header::IF_NONE_MATCH, &format!("\"x\", {}", entity_tag(hash, coding)));
+            assert!(none_match(&sent, hash));
+            assert!(!none_match(&sent, other));
+        }
+        let weak = format!("W/{}", entity_tag(hash, None));
+        assert!(none_match(&headers(header::IF_NONE_MATCH, &weak), hash));
+        assert!(none_match(&headers(header::IF_NONE_MATCH, "*"), hash));
+    }
+}

@@ -1,0 +1,78 @@
+//! What is known of a request while it is answered.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use poem::http::{HeaderMap, Method};
+
+use crate::observe::StrategyMeter;
+use crate::store::{CacheStatus, Strategy};
+
+/// One request, from its arrival to the last byte of its answer. Handlers note in it which
+/// strategy answered; the log line and the counters are written from it.
+pub(super) struct RequestInfo {
+    pub id: Arc<str>,
+    pub method: Method,
+    pub path: String,
+    pub client: IpAddr,
+    pub started: Instant,
+    pub answered: OnceLock<Answered>,
+}
+
+/// Which strategy answered, and how.
+pub(super) struct Answered {
+    pub strategy: Arc<Strategy>,
+    pub cache: Option<CacheStatus>,
+}
+
+impl Answered {
+    pub fn meter(&self) -> &StrategyMeter {
+        &self.strategy.meter
+    }
+}
+
+/// The client's `X-Request-Id` if it is harmless, or a new one.
+pub(super) fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    match given.filter(|id| is_harmless(id)) {
+        Some(id) => id.into(),
+        None => new_id().into(),
+    }
+}
+
+/// 1 to 64 letters, digits and `-_.`: nothing that could forge a log line or a header.
+fn is_harmless(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// 16 hexadecimal digits, unique in this process and unlikely to be equal in another.
+fn new_id() -> String {
+    static START: OnceLock<u64> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let start = *START.get_or_init(rand::random);
+    // An odd factor maps distinct numbers to distinct ones.
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    format!("{:016x}", start ^ number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_that_could_forge_a_log_line_is_replaced() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-request-id", value.parse().unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(&*with("job-7.a_B"), "job-7.a_B");
+        for bad in ["", "a b", "a\"b", "a=b", &"x".repeat(65)] {
+            assert_eq!(with(bad).len(), 16, "{bad:?}");
+        }
+        assert_ne!(with(""), with(""));
+    }
+}

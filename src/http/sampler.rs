@@ -1,0 +1,142 @@
+//! Looks at the process, the database and Redis once a second, on connections of its own, so that
+//! a request for figures never waits for any of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tokio::time::MissedTickBehavior;
+
+use super::stats::{DatabaseStats, ProcessStats, RedisStats, round};
+use crate::store::Strategies;
+use crate::store::backend::{Backend, Watch};
+use crate::store::cache::ServerWatch;
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A dependency that does not answer within this is not visible this time.
+const TIMEOUT: Duration = Duration::from_millis(800);
+
+/// What was seen last.
+pub struct Sampler {
+    latest: ArcSwap<Sample>,
+}
+
+/// One look at everything.
+pub(super) struct Sample {
+    pub taken: Instant,
+    pub process: ProcessStats,
+    pub database: Option<DatabaseStats>,
+    pub redis: Option<RedisStats>,
+}
+
+impl Sampler {
+    /// Takes a first look at the process and starts looking at `database` and at the server behind
+    /// the caches of `strategies`, until the returned guard is dropped.
+    pub fn start(
+        database: Arc<dyn Backend>,
+        strategies: &Strategies,
+    ) -> (Arc<Self>, tokio_util::task::AbortOnDropHandle<()>) {
+        let mut own = OwnProcess::new();
+        let first = Sample {
+            taken: Instant::now(),
+            process: own.as_mut().map(OwnProcess::look).unwrap_or_default(),
+            database: None,
+            redis: None,
+        };
+        let sampler = Arc::new(Self { latest: ArcSwap::from_pointee(first) });
+        let stores = strategies.iter().filter_map(|strategy| strategy.cache.as_ref());
+        let redis = stores.filter_map(|store| store.watch()).next();
+        let task = tokio::spawn(run(sampler.clone(), own, database, redis));
+        (sampler, tokio_util::task::AbortOnDropHandle::new(task))
+    }
+
+    /// The last look.
+    pub(super) fn latest(&self) -> Arc<Sample> {
+        self.latest.load_full()
+    }
+}
+
+async fn run(
+    sampler: Arc<Sampler>,
+    mut own: Option<OwnProcess>,
+    backend: Arc<dyn Backend>,
+    redis: Option<Box<dyn ServerWatch>>,
+) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut watch = None;
+    loop {
+        ticks.tick().await;
+        let (database, redis) =
+            futures_util::future::join(look_at(&backend, &mut watch), look_at_redis(&redis)).await;
+        let process = own.as_mut().map(OwnProcess::look).unwrap_or_default();
+        let sample = Sample { taken: Instant::now(), process, database, redis };
+        sampler.latest.store(Arc::new(sample));
+    }
+}
+
+/// Looks at the database, on a new connection when the old one failed.
+async fn look_at(
+    backend: &Arc<dyn Backend>,
+    watch: &mut Option<Box<dyn Watch>>,
+) -> Option<DatabaseStats> {
+    let look = async {
+        let mut connection = match watch.take() {
+            Some(connection) => connection,
+            None => backend.watch().await?,
+        };
+        let seen = connection.look().await?;
+        *watch = Some(connection);
+        Ok::<_, crate::store::StoreError>(seen)
+    };
+    match tokio::time::timeout(TIMEOUT, look).await {
+        Ok(Ok(seen)) => seen.map(|seen| DatabaseStats {
+            connections: seen.connections,
+            active: seen.active,
+            max_connections: seen.max_connections,
+        }),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the database cannot be looked at");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn look_at_redis(redis: &Option<Box<dyn ServerWatch>>) -> Option<RedisStats> {
+    let seen = tokio::time::timeout(TIMEOUT, redis.as_ref()?.look()).await;
+    let seen = seen.ok()?.ok()?;
+    Some(RedisStats {
+        used_memory_bytes: seen.used_memory_bytes,
+        used_memory_peak_bytes: seen.used_memory_peak_bytes,
+        connected_clients: seen.connected_clients,
+    })
+}
+
+/// This process through sysinfo.
+struct OwnProcess {
+    system: System,
+    pid: Pid,
+}
+
+impl OwnProcess {
+    fn new() -> Option<Self> {
+        Some(Self { system: System::new().ok()?, pid: sysinfo::get_current_pid().ok()? })
+    }
+
+    fn look(&mut self) -> ProcessStats {
+        let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
+        self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), false, what);
+        let Some(process) = self.system.process(self.pid) else { return ProcessStats::default() };
+        ProcessStats {
+            cpu_seconds: process.accumulated_cpu_time() as f64 / 1000.0,
+            cpu_percent: round(f64::from(process.cpu_usage())),
+            resident_bytes: process.memory(),
+            virtual_bytes: process.virtual_memory(),
+            // sysinfo would read every task's files to count them.
+            threads: std::fs::read_dir("/proc/self/task").ok().map(|tasks| tasks.count() as u64),
+        }
+    }
+}

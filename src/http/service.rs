@@ -1,0 +1,105 @@
+//! One request from the connection to the log line: identify, route, answer, observe.
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use poem::endpoint::BoxEndpoint;
+use poem::http::uri::Scheme;
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, EndpointExt, Request, Response};
+
+use super::error::{Kind, Problem, problem_of};
+use super::observed::Observed;
+use super::request::{RequestInfo, request_id};
+use super::spec::Spec;
+use super::{State, landing};
+
+/// Answers requests of any connection.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    routes: BoxEndpoint<'static>,
+    spec: Spec,
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Service {
+    /// The service over `state`.
+    pub fn new(state: Arc<State>) -> Self {
+        let spec = Spec::new();
+        let routes = landing::routes(state, &spec).map_to_response().boxed();
+        Self(Arc::new(Inner { routes, spec }))
+    }
+
+    /// Answers one request. Every answer, also to a panic, has a request id and a log line.
+    pub async fn call(
+        &self,
+        request: hyper::Request<Incoming>,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> hyper::Response<Observed> {
+        let info = Arc::new(RequestInfo {
+            id: request_id(request.headers()),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            client: client_address(remote),
+            started: Instant::now(),
+            answered: OnceLock::new(),
+        });
+        let address = |socket| Addr::SocketAddr(socket);
+        let mut request = Request::from((
+            request,
+            LocalAddr(address(local)),
+            RemoteAddr(address(remote)),
+            Scheme::HTTP,
+        ));
+        request.set_data(info.clone());
+        let mut response = AssertUnwindSafe(self.route(request, &info))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                let problem =
+                    Problem::new(Kind::Internal, "Something went wrong that you cannot mend.");
+                problem.into_response_for(&info.id)
+            });
+        let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        let response: hyper::Response<_> = response.into();
+        let status = response.status();
+        response.map(|body| Observed::new(body, info, status))
+    }
+
+    async fn route(&self, request: Request, info: &RequestInfo) -> Response {
+        let inner = &self.0;
+        // The framework would run the whole query for a HEAD and throw the rows away.
+        if request.method() == Method::HEAD && inner.spec.methods(&info.path).is_some() {
+            return inner.method_not_allowed(info);
+        }
+        match inner.routes.call(request).await {
+            Ok(response) => response,
+            Err(error) if error.status() == StatusCode::METHOD_NOT_ALLOWED => {
+                inner.method_not_allowed(info)
+            }
+            Err(error) => problem_of(&error).into_response_for(&info.id),
+        }
+    }
+}
+
+impl Inner {
+    fn method_not_allowed(&self, info: &RequestInfo) -> Response {
+        let allowed = self.spec.methods(&info.path).unwrap_or("GET, HEAD");
+        Problem::method_not_allowed(allowed).into_response_for(&info.id)
+    }
+}
+
+/// IPv4 addresses of a socket for both families, as IPv4.
+fn client_address(remote: SocketAddr) -> IpAddr {
+    remote.ip().to_canonical()
+}

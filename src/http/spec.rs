@@ -1,0 +1,297 @@
+//! The OpenAPI document: what poem-openapi derives from the handlers, completed with what it cannot
+//! say, and laid out for people and tools.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
+use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
+use serde_json::{Map, Value, json};
+
+use super::api::Api;
+use super::error::PROBLEM_JSON;
+use super::{State, parameters};
+
+/// The finished document and what is read from it.
+pub(super) struct Spec {
+    pub json: String,
+    /// Path templates with the methods that they answer to.
+    paths: Vec<(Vec<String>, String)>,
+}
+
+impl Spec {
+    /// Completes the document.
+    pub fn new() -> Self {
+        let document = document();
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let paths = paths
+            .map(|(path, operations)| {
+                let methods = operations.as_object().into_iter().flatten();
+                let methods: Vec<String> = methods.map(|(m, _)| m.to_uppercase()).collect();
+                (path.split('/').map(str::to_owned).collect(), methods.join(", "))
+            })
+            .collect();
+        let json = serde_json::to_string_pretty(&document).expect("a JSON value prints");
+        Self { json, paths }
+    }
+
+    /// The methods that a path of the API answers to; `None` for other paths.
+    pub fn methods(&self, path: &str) -> Option<&str> {
+        let wanted: Vec<&str> = path.split('/').collect();
+        let fits = |template: &[String]| {
+            template.len() == wanted.len()
+                && template.iter().zip(&wanted).all(|(t, w)| t.starts_with('{') || t == w)
+        };
+        self.paths.iter().find(|(template, _)| fits(template)).map(|(_, methods)| methods.as_str())
+    }
+}
+
+/// The document as JSON, as it is exported and served.
+pub fn openapi_json() -> String {
+    Spec::new().json + "\n"
+}
+
+/// The document as YAML, as it is exported.
+pub fn openapi_yaml() -> String {
+    serde_yaml_ng::to_string(&document()).expect("a JSON value prints as YAML")
+}
+
+/// The poem-openapi service over `state`, which routes what the spec describes.
+pub(super) fn service(state: Arc<State>) -> OpenApiService<Api, ()> {
+    OpenApiService::new(Api { state }, TITLE, env!("CARGO_PKG_VERSION"))
+}
+
+const TITLE: &str = "Poolwise";
+const DESCRIPTION: &str = "One query over a table of products, three ways: a connection for each \
+    request, a pool, a pool behind a cache. The three give identical bytes.\n\n\
+    Errors are problem documents (RFC 9457). Every answer carries `X-Request-Id`; send your own to \
+    find your request in the log.";
+
+/// Describes [`Api`] without having one: a description needs no database.
+struct Described;
+
+impl OpenApi for Described {
+    fn meta() -> Vec<MetaApi> {
+        Api::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        Api::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+fn derived() -> String {
+    OpenApiService::new(Described, TITLE, env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .license(LicenseObject::new("MIT OR Apache-2.0").url("https://spdx.org/licenses/MIT"))
+        .spec()
+}
+
+fn document() -> Value {
+    let mut document: Value = serde_json::from_str(&derived()).expect("poem-openapi writes JSON");
+    document["servers"] = json!([{ "url": "/", "description": "This server" }]);
+    for (path, operations) in document["paths"].as_object_mut().into_iter().flatten() {
+        for operation in operations.as_object_mut().into_iter().flatten().map(|(_, o)| o) {
+            complete(path, operation);
+        }
+    }
+    document
+}
+
+/// Adds parameters, headers and examples to an operation.
+fn complete(path: &str, operation: &mut Value) {
+    if path.ends_with("/products") || STANDARD.contains(&path) {
+        let mut all = operation["parameters"].as_array().cloned().unwrap_or_default();
+        all.extend(parameters::documented());
+        operation["parameters"] = all.into();
+    }
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        let example = match parameter["name"].as_str() {
+            Some("id") => ("The product's number.", json!(1)),
+            Some("name") => ("The strategy's name, as in GET /strategies.", json!("pooled")),
+            _ => continue,
+        };
+        parameter["description"] = example.0.into();
+        parameter["example"] = example.1;
+    }
+    let products = path.ends_with("/products") || path.starts_with("/products/");
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        add_headers(status, products, response);
+        add_examples(path, status, response);
+    }
+    if products {
+        operation["parameters"].as_array_mut().into_iter().flatten().for_each(tidy);
+    }
+}
+
+const STANDARD: [&str; 3] = ["/products/direct", "/products/pooled", "/products/cached"];
+
+/// poem-openapi writes these defaults out.
+fn tidy(parameter: &mut Value) {
+    if let Some(parameter) = parameter.as_object_mut() {
+        parameter.retain(|key, value| {
+            !matches!(
+                (key.as_str(), &*value),
+                ("deprecated", Value::Bool(false)) | ("explode", Value::Bool(true))
+            )
+        });
+    }
+}
+
+/// Name, the statuses that carry it, whether only answers of products do, text and example.
+const HEADERS: [(&str, &[&str], bool, &str, &str); 8] = [
+    (
+        "X-Request-Id",
+        &[],
+        false,
+        "Names the request in the log; the client's own if it sent one of 1 to 64 letters, digits, `-`, `_` and `.`.",
+        "5f3c9a0be1d24c77",
+    ),
+    (
+        "Server-Timing",
+        &["200", "304"],
+        true,
+        "Where the time went, in ms: wait for a connection, connect, execute, cache, total.",
+        "wait;dur=0.021, execute;dur=12.406, total;dur=12.530",
+    ),
+    (
+        "X-Cache",
+        &["200", "304"],
+        true,
+        "hit, miss, coalesced (another request was fetching the same) or bypass (the cache was not used). Absent where the strategy has no cache.",
+        "hit",
+    ),
+    (
+        "ETag",
+        &["200", "304"],
+        true,
+        "Names these bytes; absent on an answer that streams. Send it back in If-None-Match for a 304.",
+        "\"0af7651916cd43dd8448eb211c80319c\"",
+    ),
+    (
+        "Content-Encoding",
+        &["200"],
+        true,
+        "gzip or zstd where the cache keeps the answer compressed; absent otherwise.",
+        "gzip",
+    ),
+    ("Vary", &["200", "304"], true, "On answers of a strategy with a cache.", "accept-encoding"),
+    ("Retry-After", &["503"], true, "Seconds after which to come back; only when saturated.", "1"),
+    ("Allow", &["405"], false, "The methods that are allowed.", "GET"),
+];
+
+fn add_headers(status: &str, products: bool, response: &mut Value) {
+    let mut headers = Map::new();
+    for (name, statuses, only_products, description, example) in HEADERS {
+        if (statuses.is_empty() || statuses.contains(&status)) && (products || !only_products) {
+            let header = json!({
+                "description": description, "schema": { "type": "string" }, "example": example,
+            });
+            headers.insert(name.into(), header);
+        }
+    }
+    response["headers"] = headers.into();
+}
+
+fn add_examples(path: &str, status: &str, response: &mut Value) {
+    let Some(content) = response["content"].as_object_mut() else { return };
+    for (media_type, content) in content {
+        if media_type.starts_with(PROBLEM_JSON) {
+            content["example"] = problem_example(status);
+        } else if let Some(example) = example(path) {
+            content["example"] = example;
+        }
+    }
+}
+
+fn problem_example(status: &str) -> Value {
+    let (name, title, detail) = match status {
+        "400" => (
+            "bad-parameter",
+            "A parameter was refused",
+            "Parameter limit must be a whole number from 1 to 10000.",
+        ),
+        "404" => ("not-found", "There is nothing here", "There is no product 60001."),
+        "406" => (
+            "not-acceptable",
+            "Only JSON is served here",
+            "The Accept header excludes application/json, the only thing served here.",
+        ),
+        "503" => (
+            "saturated",
+            "All connections are busy",
+            "No connection to the database came free in time. Try again after the time in Retry-After.",
+        ),
+        "504" => (
+            "timeout",
+            "The database took too long",
+            "The answer was not ready in time. Ask for less, for instance with limit.",
+        ),
+        _ => (
+            "internal",
+            "The service failed",
+            "Something went wrong that you cannot mend. The log has the detail under this request id.",
+        ),
+    };
+    let mut example = json!({
+        "type": format!("urn:poolwise:problem:{name}"), "title": title,
+        "status": status.parse::<u16>().unwrap_or(500), "detail": detail,
+        "request_id": "5f3c9a0be1d24c77",
+    });
+    if status == "400" {
+        example["errors"] =
+            json!([{ "parameter": "limit", "reason": "must be a whole number from 1 to 10000" }]);
+    }
+    example
+}
+
+fn example(path: &str) -> Option<Value> {
+    let product = json!({
+        "id": 1, "sku": "EL0001", "name": "Solar Lamp", "category": "electronics", "price": 12.50,
+        "stock": 3, "created_at": "2024-01-02T03:04:05.000000Z",
+        "updated_at": "2024-02-03T04:05:06.000000Z",
+    });
+    let strategy = json!({
+        "name": "cached", "requests": 1200, "errors": 0, "in_flight": 2, "bytes": 4_654_000_000u64,
+        "latency": { "count": 1200, "p50_ms": 4.1, "p95_ms": 9.7, "p99_ms": 14.2 },
+        "pool": {
+            "size": 8, "in_use": 1, "idle": 7, "waiting": 0,
+            "wait": { "count": 60, "p50_ms": 0.02, "p95_ms": 0.05, "p99_ms": 0.4 },
+            "connect": { "count": 0, "p50_ms": null, "p95_ms": null, "p99_ms": null },
+            "opened": 8, "closed": 0,
+        },
+        "cache": {
+            "hits": 1100, "misses": 60, "coalesced": 40, "bypassed": 0, "faults": 0,
+            "hit_rate": 0.917, "entries": 22, "bytes": 86_000_000u64,
+        },
+    });
+    Some(match path {
+        "/products/{id}" => product,
+        "/strategies" => json!([{
+            "path": "/strategies/cached/products",
+            "access": { "name": "pool", "options": { "size": "8" } },
+            "cache": { "name": "memory", "options": {} },
+            "stats": strategy,
+        }]),
+        "/stats" => json!({
+            "sample_age_seconds": 0.412, "uptime_seconds": 86.2,
+            "process": {
+                "cpu_seconds": 12.61, "cpu_percent": 41.3, "resident_bytes": 41_943_040u64,
+                "virtual_bytes": 1_200_000_000u64, "threads": 11,
+            },
+            "bodies": { "used_bytes": 8_126_464u64, "budget_bytes": 67_108_864u64 },
+            "strategies": [strategy],
+            "database": { "connections": 17, "active": 3, "max_connections": 100 },
+            "redis": {
+                "used_memory_bytes": 91_226_112u64, "used_memory_peak_bytes": 93_323_264u64,
+                "connected_clients": 5,
+            },
+        }),
+        path if path.contains("products") => json!([product]),
+        _ => return None,
+    })
+}

@@ -1,0 +1,26 @@
+//! Direct, pooled or cached? One query served three ways on your own database.
+//!
+//! A request is a straight line through the modules, and imports point one way:
+//!
+//! - [`query`], [`rows`]: the domain words, and rows on their way. They import nothing of ours.
+//! - [`encode`]: rows to bytes, within a memory budget.
+//! - [`store`]: strategies: an access method over a backend, with a cache around it.
+//! - [`http`]: parse, answer, measure.
+//! - [`server`]: wiring and the accept loop.
+//!
+//! Beside the line stand [`config`] (layers of TOML to a value that cannot be wrong), [`observe`]
+//! (the one registry of counters), [`seed`] (the data set) and [`cli`].
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod config;
+pub mod encode;
+pub mod http;
+pub mod observe;
+pub mod query;
+pub mod rows;
+pub mod seed;
+pub mod server;
+pub mod store;

@@ -1,0 +1,5 @@
+//! The command `poolwise`.
+
+fn main() -> std::process::ExitCode {
+    poolwise::cli::main()
+}

@@ -1,0 +1,66 @@
+//! The data set, and getting it into a database.
+
+mod products;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use products::{PRICE_WINDOWS, Products, THE_CATEGORY, price_windows};
+
+use crate::store::backend::{Backend, Existing, OnProgress};
+use crate::store::{ErrorKind, StoreError};
+
+/// What a load came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded {
+    /// Rows loaded; 0 when there were products already.
+    pub rows: u64,
+    /// Time that it took, indexes and statistics included.
+    pub took: Duration,
+}
+
+/// Creates the tables where they are missing and loads `rows` products of `seed`.
+///
+/// # Errors
+/// Whatever the database refuses. Nothing is half-loaded: it is one transaction.
+pub async fn load(
+    backend: &Arc<dyn Backend>,
+    (rows, seed): (u64, u64),
+    existing: Existing,
+    on_progress: OnProgress<'_>,
+) -> Result<Loaded, StoreError> {
+    let started = Instant::now();
+    let mut admin = backend.admin().await?;
+    admin.migrate().await?;
+    let mut feed = Products::new(rows, seed);
+    let rows = admin.load(&mut feed, existing, on_progress).await?;
+    Ok(Loaded { rows, took: started.elapsed() })
+}
+
+/// Makes sure that there are products to serve: brings the schema up to date, and loads the data
+/// set if there are none and `auto` allows it.
+///
+/// # Errors
+/// Where nothing may be loaded, a missing or empty table is [`ErrorKind::NotPrepared`].
+pub async fn prepare(
+    backend: &Arc<dyn Backend>,
+    seed: &crate::config::Seed,
+    on_progress: OnProgress<'_>,
+) -> Result<Option<Loaded>, StoreError> {
+    if seed.auto {
+        let wanted = (seed.rows, seed.seed);
+        let loaded = load(backend, wanted, Existing::Keep, on_progress).await?;
+        return Ok((loaded.rows > 0).then_some(loaded));
+    }
+    let has_products = match backend.admin().await {
+        Ok(mut admin) => admin.has_products().await?,
+        Err(error) => return Err(error),
+    };
+    match has_products {
+        Some(_) => Ok(None),
+        None => Err(StoreError::new(
+            ErrorKind::NotPrepared,
+            "there is no table `products`; run `poolwise seed` with the same --config to create and fill it, or set seed.auto = true",
+        )),
+    }
+}

@@ -1,0 +1,100 @@
+//! The accept loop: bounded connections, TCP_NODELAY, header timeout, graceful shutdown.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::stalled::CutStalled;
+use crate::config;
+use crate::http::Service;
+
+/// After an accept error that is not the client's fault, such as too many open files.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Accepts until `shutdown`, then waits for what is in flight.
+pub(super) async fn serve(
+    listener: TcpListener,
+    service: Service,
+    settings: &config::Server,
+    shutdown: impl Future<Output = ()>,
+) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (stream, remote, place) = accepted;
+        let Ok(local) = stream.local_addr() else { continue };
+        serve_connection(stream, (local, remote), place, &service, settings, &graceful);
+    }
+    drop(listener);
+    let in_flight = graceful.count();
+    if tokio::time::timeout(settings.shutdown_timeout, graceful.shutdown()).await.is_err() {
+        tracing::warn!(in_flight, "answers in flight were cut: server.shutdown_timeout passed");
+    }
+}
+
+/// The next connection, once there is a place for it. Until then clients wait in the kernel.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let place = places.clone().acquire_owned().await.expect("never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => return (stream, remote, place),
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_client(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    (local, remote): (SocketAddr, SocketAddr),
+    place: OwnedSemaphorePermit,
+    service: &Service,
+    settings: &config::Server,
+    graceful: &GracefulShutdown,
+) {
+    // Without it the last packet of an answer waits for the acknowledgement of the one before.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let service = service.clone();
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.call(request, local, remote).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .serve_connection(TokioIo::new(CutStalled::new(stream, settings.send_timeout)), answer);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, client = %remote, "a connection ended early");
+        }
+        drop(place);
+    });
+}

@@ -1,0 +1,149 @@
+//! `direct`: a connection for each request, opened and closed; bounded in number.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease, connect};
+use crate::config::Database;
+use crate::observe::{AccessGauges, AccessMeter};
+use crate::store::backend::{Backend, Connection};
+use crate::store::{ErrorKind, RequestContext, StoreError};
+
+/// Connections open at once where neither config nor a server's limit says how many.
+const DEFAULT_LIMIT: usize = 32;
+
+/// Opens a connection for each request.
+pub struct Direct {
+    backend: Arc<dyn Backend>,
+    places: Arc<Semaphore>,
+    limit: usize,
+    waiting: AtomicUsize,
+    wait_timeout: Duration,
+    connect_timeout: Duration,
+    meter: Arc<AccessMeter>,
+}
+
+/// `{ kind = "direct", ... }`
+#[derive(Debug, Deserialize)]
+pub struct Options {
+    /// Connections open at once. Absent: what the server's limit leaves.
+    limit: Option<usize>,
+    /// Time to wait for a place.
+    #[serde(default, with = "humantime_serde")]
+    wait_timeout: Option<Duration>,
+    /// Time to open a connection.
+    #[serde(default, with = "humantime_serde")]
+    connect_timeout: Option<Duration>,
+}
+
+impl AccessPlugin for Direct {
+    const NAME: &'static str = "direct";
+    type Options = Options;
+
+    fn problems(options: &Options) -> Vec<String> {
+        match options.limit {
+            Some(0) => vec!["`limit` must be at least 1".into()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn connections(options: &Options, _: &Database) -> Option<usize> {
+        options.limit
+    }
+
+    async fn open(options: Options, setup: AccessSetup) -> Result<Arc<dyn Access>, StoreError> {
+        let limit = options.limit.or(setup.left).unwrap_or(DEFAULT_LIMIT);
+        Ok(Arc::new(Self {
+            backend: setup.backend,
+            places: Arc::new(Semaphore::new(limit)),
+            limit,
+            waiting: AtomicUsize::new(0),
+            wait_timeout: options.wait_timeout.unwrap_or(setup.database.wait_timeout),
+            connect_timeout: options.connect_timeout.unwrap_or(setup.database.connect_timeout),
+            meter: setup.meter,
+        }))
+    }
+}
+
+impl Direct {
+    async fn place(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = Waiting::start(&self.waiting);
+        match tokio::time::timeout(timeout, self.places.clone().acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(StoreError::new(
+                ErrorKind::Saturated,
+                format_args!("all {} connections of a direct strategy are in use", self.limit),
+            )),
+        }
+    }
+}
+
+/// Counts one who waits, for as long as it waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn start(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Access for Direct {
+    fn lease<'a>(
+        &'a self,
+        context: &'a RequestContext,
+    ) -> BoxFuture<'a, Result<Lease, StoreError>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let place = self.place(context.remaining(self.wait_timeout)).await?;
+            let waited = started.elapsed();
+            self.meter.wait.record(waited);
+            let timeout = context.remaining(self.connect_timeout);
+            let connection = connect(&*self.backend, timeout, &self.meter).await?;
+            let connected = started.elapsed() - waited;
+            let held = Box::new(Own { connection, _place: place });
+            Ok(Lease::new(held, Abandon::Close, waited).opened_in(connected))
+        })
+    }
+
+    fn gauges(&self) -> AccessGauges {
+        let in_use = self.limit - self.places.available_permits().min(self.limit);
+        AccessGauges {
+            size: self.limit,
+            in_use,
+            idle: 0,
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A connection of this request alone. Fields drop in order: the connection closes, then its place
+/// is free.
+struct Own {
+    connection: Box<dyn Connection>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Held for Own {
+    fn connection(&mut self) -> &mut dyn Connection {
+        &mut *self.connection
+    }
+
+    fn detach(self: Box<Self>) -> Box<dyn Connection> {
+        self.connection
+    }
+}

@@ -1,0 +1,218 @@
+//! Ways to get a connection. Each yields a [`Lease`]; nobody else asks which one it was.
+
+mod direct;
+mod pool;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+
+pub use direct::Direct;
+pub use pool::Pooled;
+
+use super::backend::{Backend, Connection};
+use super::{ErrorKind, RequestContext, StoreError};
+use crate::config::Database;
+use crate::observe::{AccessGauges, AccessMeter};
+use crate::query::ProductQuery;
+use crate::rows::{Guard, RowStream};
+
+/// A way to get a connection.
+pub trait Access: Send + Sync {
+    /// A connection for one statement.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Saturated`] when none came free in time, [`ErrorKind::Unreachable`] when none
+    /// could be opened.
+    fn lease<'a>(&'a self, context: &'a RequestContext)
+    -> BoxFuture<'a, Result<Lease, StoreError>>;
+
+    /// Its connections as they are now.
+    fn gauges(&self) -> AccessGauges;
+}
+
+/// A plugin's constructor: a way to get a connection that config can name.
+pub trait AccessPlugin: Send + Sync + 'static {
+    /// The `kind` in config.
+    const NAME: &'static str;
+    /// The options that stand beside `kind`; unknown ones are refused.
+    type Options: serde::de::DeserializeOwned + Send;
+
+    /// What is wrong with options that could be read, one sentence each.
+    fn problems(_options: &Self::Options) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How many connections it will hold all the time; `None`: as many as are left.
+    fn connections(options: &Self::Options, database: &Database) -> Option<usize>;
+
+    /// Makes it ready.
+    fn open(
+        options: Self::Options,
+        setup: AccessSetup,
+    ) -> impl Future<Output = Result<Arc<dyn Access>, StoreError>> + Send;
+}
+
+/// What an access plugin is made from.
+pub struct AccessSetup {
+    /// The database.
+    pub backend: Arc<dyn Backend>,
+    /// The defaults of every option.
+    pub database: Database,
+    /// Connections that the server's limit leaves to this strategy, where there is a limit.
+    pub left: Option<usize>,
+    /// Where to count.
+    pub meter: Arc<AccessMeter>,
+}
+
+/// What becomes of a connection whose rows nobody wants any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abandon {
+    /// Cancel the statement and take the connection out of its pool: a half-read connection makes
+    /// the next statement on it wait until all rows have been thrown away.
+    CancelAndDetach,
+    /// Cancel the statement and close the connection, which belongs to this request alone.
+    Close,
+}
+
+/// A connection together with the place that it came from.
+pub trait Held: Send {
+    /// The connection.
+    fn connection(&mut self) -> &mut dyn Connection;
+
+    /// Takes the connection out of its place, which is free from then on.
+    fn detach(self: Box<Self>) -> Box<dyn Connection>;
+}
+
+/// A connection for one statement. Dropping it gives it back.
+pub struct Lease {
+    held: Box<dyn Held>,
+    abandon: Abandon,
+    waited: Duration,
+    connected: Option<Duration>,
+}
+
+impl Lease {
+    /// A lease of what `held` holds.
+    pub fn new(held: Box<dyn Held>, abandon: Abandon, waited: Duration) -> Self {
+        Self { held, abandon, waited, connected: None }
+    }
+
+    /// Notes how long it took to open the connection.
+    pub fn opened_in(mut self, connected: Duration) -> Self {
+        self.connected = Some(connected);
+        self
+    }
+
+    /// Time spent waiting for it.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Time spent opening it, where it was opened for this lease.
+    pub fn connected(&self) -> Option<Duration> {
+        self.connected
+    }
+
+    /// Runs `query`; its rows own the lease from here on and give it back when they end.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future abandons the statement.
+    pub async fn rows(self, query: &ProductQuery) -> Result<RowStream<StoreError>, StoreError> {
+        let mut running = Running(Some(self));
+        let lease = running.0.as_mut().expect("set above");
+        let source = match lease.held.connection().rows(query).await {
+            Ok(source) => source,
+            Err(failed) => {
+                let lease = running.0.take().expect("set above");
+                if !failed.settled {
+                    Box::new(lease).abandoned();
+                }
+                return Err(failed.error);
+            }
+        };
+        let lease = running.0.take().expect("set above");
+        Ok(RowStream::new(source, Box::new(lease)))
+    }
+}
+
+/// A lease whose statement may have been sent: dropped in that state, it is abandoned.
+struct Running(Option<Lease>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0.take() {
+            Box::new(lease).abandoned();
+        }
+    }
+}
+
+impl Guard for Lease {
+    fn finished(self: Box<Self>) {}
+
+    fn abandoned(mut self: Box<Self>) {
+        let cancel = self.held.connection().cancel();
+        match self.abandon {
+            Abandon::CancelAndDetach => {
+                drop(self.held.detach());
+                tokio::spawn(cancel);
+            }
+            // The place stays taken until the server has heard of it, so that the connections
+            // that it still counts never exceed the limit.
+            Abandon::Close => {
+                let held = self.held;
+                tokio::spawn(async move {
+                    cancel.await;
+                    drop(held);
+                });
+            }
+        }
+    }
+}
+
+/// A connection that is counted when it opens and when it closes.
+struct Counted {
+    connection: Box<dyn Connection>,
+    meter: Arc<AccessMeter>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.meter.closed.inc();
+    }
+}
+
+impl Connection for Counted {
+    fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    fn check(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.connection.check()
+    }
+
+    fn rows<'a>(&'a mut self, query: &'a ProductQuery) -> super::backend::StartedRows<'a> {
+        self.connection.rows(query)
+    }
+
+    fn cancel(&self) -> BoxFuture<'static, ()> {
+        self.connection.cancel()
+    }
+}
+
+/// Opens a connection within `timeout` and counts it.
+async fn connect(
+    backend: &dyn Backend,
+    timeout: Duration,
+    meter: &Arc<AccessMeter>,
+) -> Result<Box<dyn Connection>, StoreError> {
+    let started = Instant::now();
+    let connection = tokio::time::timeout(timeout, backend.connect()).await.map_err(|_| {
+        let waited = humantime::format_duration(timeout);
+        StoreError::new(ErrorKind::Unreachable, format_args!("no connection within {waited}"))
+    })??;
+    meter.opened.inc();
+    meter.connect.record(started.elapsed());
+    Ok(Box::new(Counted { connection, meter: meter.clone() }))
+}

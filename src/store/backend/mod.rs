@@ -1,0 +1,149 @@
+//! Databases: SQL and decoding, nothing else. A backend knows how to make a connection; who holds
+//! it and for how long is the access method's business.
+
+mod postgres;
+mod sql;
+mod sqlite;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::StoreError;
+use crate::config;
+use crate::query::ProductQuery;
+use crate::rows::{Cell, Failed, RowSource};
+
+/// The columns of a product, in the order in which they are selected and encoded.
+pub const COLUMNS: [&str; 8] =
+    ["id", "sku", "name", "category", "price", "stock", "created_at", "updated_at"];
+
+/// What a column holds, in the order of [`COLUMNS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A whole number.
+    Int,
+    /// Text.
+    Text,
+    /// An amount with two decimals.
+    Price,
+    /// An instant in microseconds.
+    Timestamp,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Int,
+    Kind::Text,
+    Kind::Text,
+    Kind::Text,
+    Kind::Price,
+    Kind::Int,
+    Kind::Timestamp,
+    Kind::Timestamp,
+];
+
+/// One row as it is written, in the order of [`COLUMNS`].
+pub type ProductRow<'a> = [Cell<'a>; 8];
+
+/// One database.
+pub trait Backend: Send + Sync {
+    /// Opens a connection that is ready for statements.
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, StoreError>>;
+
+    /// How many connections the server allows to all its clients; `None` where nothing limits it.
+    fn connection_limit(&self) -> BoxFuture<'_, Result<Option<usize>, StoreError>>;
+
+    /// A connection for looking at the server from outside the pools.
+    fn watch(&self) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
+
+    /// A connection for changing the schema and loading data.
+    fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>>;
+}
+
+/// Rows that begin to come, or what went wrong before the first.
+pub type StartedRows<'a> =
+    BoxFuture<'a, Result<Pin<Box<dyn RowSource<Error = StoreError>>>, Failed<StoreError>>>;
+
+/// One connection. It runs one statement at a time.
+pub trait Connection: Send {
+    /// Whether it is known to be closed, without asking.
+    fn is_closed(&self) -> bool;
+
+    /// Asks the server for a sign of life.
+    fn check(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Starts the statement for `query`. Its rows do not borrow the connection, but nothing else
+    /// may run on it until they ended.
+    fn rows<'a>(&'a mut self, query: &'a ProductQuery) -> StartedRows<'a>;
+
+    /// Stops the running statement from outside, within a bounded time.
+    fn cancel(&self) -> BoxFuture<'static, ()>;
+}
+
+/// The server's own view of its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerView {
+    /// Open to this database, by anyone.
+    pub connections: u64,
+    /// Of them, running a statement.
+    pub active: u64,
+    /// Allowed to all databases of the server.
+    pub max_connections: u64,
+}
+
+/// Looks at a server once in a while.
+pub trait Watch: Send {
+    /// The server as it is now; `None` where there is no server.
+    fn look(&mut self) -> BoxFuture<'_, Result<Option<ServerView>, StoreError>>;
+}
+
+/// Rows to load, one after another.
+pub trait ProductFeed: Send {
+    /// The next row; it borrows the feed.
+    fn next_row(&mut self) -> Option<ProductRow<'_>>;
+}
+
+/// What to do about products that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave them and load nothing.
+    Keep,
+    /// Delete them first.
+    Replace,
+}
+
+/// Called with the number of rows sent so far.
+pub type OnProgress<'a> = &'a (dyn Fn(u64) + Sync);
+
+/// Changes the schema and loads data.
+pub trait Admin: Send {
+    /// Brings the schema to the newest version; returns how many migrations ran.
+    fn migrate(&mut self) -> BoxFuture<'_, Result<usize, StoreError>>;
+
+    /// Whether there is a product; `None` when there is no table.
+    fn has_products(&mut self) -> BoxFuture<'_, Result<Option<bool>, StoreError>>;
+
+    /// Loads `feed` in one transaction, indexes and analyses. Returns the number of rows loaded:
+    /// 0 when there were products already and `existing` says to keep them.
+    fn load<'a>(
+        &'a mut self,
+        feed: &'a mut dyn ProductFeed,
+        existing: Existing,
+        on_progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>>;
+}
+
+/// The backend for this URL. Opens nothing yet.
+///
+/// # Errors
+/// When the URL cannot be understood.
+pub fn open(
+    settings: &config::Database,
+    url: &config::DatabaseUrl,
+) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(match settings.backend {
+        config::Backend::Sqlite => Arc::new(sqlite::Sqlite::new(settings, url)?),
+        config::Backend::Postgres => Arc::new(postgres::Postgres::new(settings, url)?),
+    })
+}

@@ -1,0 +1,170 @@
+//! A connection that serves requests.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use deadpool::managed::{Manager as _, Metrics, RecycleError};
+use deadpool_postgres::{ClientWrapper, Manager};
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Statement};
+
+use super::super::sql::{Bind, Fragments};
+use super::super::{COLUMNS, Connection, KINDS, StartedRows};
+use super::numeric::Cents;
+use super::{decode, statement_error};
+use crate::query::ProductQuery;
+use crate::rows::{Failed, Flow, Progress, RowSink, RowSource};
+use crate::store::{ErrorKind, StoreError};
+
+/// A cancel request is a connection of its own; it is given up after this.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub(super) struct PostgresConnection {
+    client: ClientWrapper,
+    manager: Arc<Manager>,
+    fragments: Arc<Fragments>,
+}
+
+impl PostgresConnection {
+    pub fn boxed(
+        client: ClientWrapper,
+        manager: Arc<Manager>,
+        fragments: Arc<Fragments>,
+    ) -> Box<dyn Connection> {
+        Box::new(Self { client, manager, fragments })
+    }
+
+    async fn start(
+        &self,
+        query: &ProductQuery,
+    ) -> Result<tokio_postgres::RowStream, Failed<StoreError>> {
+        // An answered error leaves the connection at rest; a closed one is found when next borrowed.
+        let failed =
+            |error: tokio_postgres::Error| Failed { error: statement_error(&error), settled: true };
+        let sql = self.fragments.compose(query);
+        let statement = self.client.prepare_cached(&sql.text).await.map_err(failed)?;
+        check_columns(&statement).map_err(|error| Failed { error, settled: true })?;
+        let values: Vec<Value<'_>> = sql.binds.iter().map(|bind| Value::from(*bind)).collect();
+        let values = values.iter().map(Value::as_sql);
+        self.client.query_raw(&statement, values).await.map_err(failed)
+    }
+}
+
+impl Connection for PostgresConnection {
+    fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    fn check(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            match self.manager.recycle(&mut self.client, &Metrics::default()).await {
+                Ok(()) => Ok(()),
+                Err(RecycleError::Backend(error)) => Err(statement_error(&error)),
+                Err(other) => Err(StoreError::new(ErrorKind::Disconnected, other)),
+            }
+        })
+    }
+
+    fn rows<'a>(&'a mut self, query: &'a ProductQuery) -> StartedRows<'a> {
+        Box::pin(async {
+            let rows = self.start(query).await?;
+            Ok(Box::pin(PostgresRows(Box::pin(rows))) as Pin<Box<dyn RowSource<Error = _>>>)
+        })
+    }
+
+    fn cancel(&self) -> BoxFuture<'static, ()> {
+        let token = self.client.cancel_token();
+        Box::pin(async move {
+            match tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(NoTls)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a cancel request failed"),
+                Err(_) => tracing::debug!("a cancel request was not answered in time"),
+            }
+        })
+    }
+}
+
+/// Whether the table has the columns that we decode.
+fn check_columns(statement: &Statement) -> Result<(), StoreError> {
+    let columns = statement.columns();
+    let wrong =
+        columns.iter().zip(KINDS).find(|(column, kind)| !decode::accepts(column.type_(), *kind));
+    match wrong {
+        None if columns.len() == KINDS.len() => Ok(()),
+        None => Err(StoreError::new(ErrorKind::NotPrepared, "the query gives other columns")),
+        Some((column, kind)) => Err(StoreError::new(
+            ErrorKind::NotPrepared,
+            format_args!(
+                "column products.{} is of type {}, which cannot be read as {kind:?}",
+                column.name(),
+                column.type_()
+            ),
+        )),
+    }
+}
+
+/// A bound value in the type of its column.
+enum Value<'a> {
+    Text(&'a str),
+    Price(Cents),
+    Int(i64),
+}
+
+impl<'a> From<Bind<'a>> for Value<'a> {
+    fn from(bind: Bind<'a>) -> Self {
+        match bind {
+            Bind::Text(text) => Value::Text(text),
+            Bind::Price(cents) => Value::Price(Cents(cents)),
+            Bind::Int(number) => Value::Int(number),
+        }
+    }
+}
+
+impl Value<'_> {
+    fn as_sql(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Value::Text(text) => text,
+            Value::Price(cents) => cents,
+            Value::Int(number) => number,
+        }
+    }
+}
+
+/// The rows of a running statement.
+struct PostgresRows(Pin<Box<tokio_postgres::RowStream>>);
+
+impl RowSource for PostgresRows {
+    type Error = StoreError;
+
+    fn poll_rows(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Poll<Result<Progress, Failed<StoreError>>> {
+        loop {
+            let row = match std::task::ready!(self.0.as_mut().poll_next(cx)) {
+                Some(Ok(row)) => row,
+                None => return Poll::Ready(Ok(Progress::Finished)),
+                Some(Err(error)) => {
+                    let error = statement_error(&error);
+                    return Poll::Ready(Err(Failed { error, settled: true }));
+                }
+            };
+            let mut cells = [crate::rows::Cell::Null; COLUMNS.len()];
+            for (index, cell) in cells.iter_mut().enumerate() {
+                *cell = match decode::cell(&row, index, KINDS[index]) {
+                    Ok(cell) => cell,
+                    // Rows are still coming, so the connection is not at rest.
+                    Err(error) => return Poll::Ready(Err(Failed { error, settled: false })),
+                };
+            }
+            if sink.row(&cells) == Flow::Pause {
+                return Poll::Ready(Ok(Progress::Paused));
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Statement texts, composed from the constant fragments of `sql/*/products_query.sql`.
+//!
+//! One text for each set of parameters that is present, so that each can be prepared once a
+//! connection and planned for itself; values are only ever bound.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use crate::query::{ProductQuery, Start};
+
+/// A value to bind, in the order of its placeholder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Bind<'a> {
+    Text(&'a str),
+    /// An amount in cents.
+    Price(i64),
+    Int(i64),
+}
+
+/// How a dialect writes its placeholders.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Placeholder {
+    /// `$1`
+    Dollar,
+    /// `?1`
+    Question,
+}
+
+/// The fragments of one dialect.
+#[derive(Debug)]
+pub(super) struct Fragments {
+    named: HashMap<&'static str, &'static str>,
+    placeholder: Placeholder,
+}
+
+/// A statement: its text and what to bind.
+pub(super) struct Statement<'a> {
+    pub text: String,
+    pub binds: Vec<Bind<'a>>,
+}
+
+impl Fragments {
+    /// Reads fragments, each under a line `-- name: NAME`.
+    pub fn parse(file: &'static str, placeholder: Placeholder) -> Self {
+        let named = file
+            .split("-- name: ")
+            .skip(1)
+            .filter_map(|section| section.split_once('\n'))
+            .map(|(name, text)| (name.trim(), text.trim()))
+            .collect();
+        Self { named, placeholder }
+    }
+
+    /// The statement for `query`.
+    pub fn compose<'q>(&self, query: &'q ProductQuery) -> Statement<'q> {
+        let mut composer = Composer {
+            fragments: self,
+            statement: Statement { text: String::with_capacity(256), binds: Vec::new() },
+            conditions: 0,
+        };
+        composer.put("select", None);
+        if let Some(id) = query.id() {
+            composer.condition("id", Some(Bind::Int(id)));
+        }
+        if let Some(category) = query.category() {
+            composer.condition("category", Some(Bind::Text(category)));
+        }
+        if let Some(price) = query.min_price() {
+            composer.condition("min_price", Some(Bind::Price(price.cents())));
+        }
+        if let Some(price) = query.max_price() {
+            composer.condition("max_price", Some(Bind::Price(price.cents())));
+        }
+        match query.in_stock() {
+            Some(true) => composer.condition("in_stock", None),
+            Some(false) => composer.condition("out_of_stock", None),
+            None => {}
+        }
+        if let Start::After(id) = query.start() {
+            composer.condition("after", Some(Bind::Int(id)));
+        }
+        composer.put("order", None);
+        match (query.limit(), query.start()) {
+            (Some(limit), _) => composer.put("limit", Some(Bind::Int(i64::from(limit)))),
+            (None, Start::Offset(_)) => composer.put("no_limit", None),
+            (None, _) => {}
+        }
+        if let Start::Offset(offset) = query.start() {
+            composer.put("offset", Some(Bind::Int(offset)));
+        }
+        composer.statement
+    }
+}
+
+struct Composer<'f, 'q> {
+    fragments: &'f Fragments,
+    statement: Statement<'q>,
+    conditions: usize,
+}
+
+impl<'q> Composer<'_, 'q> {
+    fn condition(&mut self, name: &str, bind: Option<Bind<'q>>) {
+        let word = if self.conditions == 0 { " where " } else { " and " };
+        self.conditions += 1;
+        self.statement.text.push_str(word);
+        self.put(name, bind);
+    }
+
+    /// Appends a fragment, its `{}` replaced by the placeholder of `bind`.
+    fn put(&mut self, name: &str, bind: Option<Bind<'q>>) {
+        let text = &mut self.statement.text;
+        let fragment = self.fragments.named[name];
+        if fragment.is_empty() {
+            return;
+        }
+        if !text.is_empty() && !text.ends_with(' ') {
+            text.push(' ');
+        }
+        let Some(bind) = bind else { return text.push_str(fragment) };
+        self.statement.binds.push(bind);
+        let number = self.statement.binds.len();
+        let (before, after) = fragment.split_once("{}").expect("a fragment with a value has {}");
+        let sign = match self.fragments.placeholder {
+            Placeholder::Dollar => '$',
+            Placeholder::Question => '?',
+        };
+        write!(text, "{before}{sign}{number}{after}").expect("writing to a String cannot fail");
+    }
+}
+
+/// The migrations of a dialect: number and text, in order.
+pub(super) type Migrations = &'static [(i32, &'static str)];

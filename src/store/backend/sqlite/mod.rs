@@ -1,0 +1,185 @@
+//! SQLite, compiled in. Each connection lives on a thread of its own, which steps its statements,
+//! so that the runtime never blocks on a file.
+
+mod admin;
+mod rows;
+mod thread;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use rusqlite::{ErrorCode, OpenFlags};
+
+use super::sql::{Fragments, Placeholder};
+use super::{Admin, Backend, Connection, ServerView, StartedRows, Watch};
+use crate::config;
+use crate::query::ProductQuery;
+use crate::rows::Failed;
+use crate::store::{ErrorKind, StoreError};
+use thread::SqliteThread;
+
+/// Time that a statement waits for a lock of another connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A SQLite file.
+pub(super) struct Sqlite {
+    path: PathBuf,
+    statement_timeout: Duration,
+    fragments: Arc<Fragments>,
+}
+
+impl Sqlite {
+    pub fn new(settings: &config::Database, url: &config::DatabaseUrl) -> Result<Self, StoreError> {
+        let path = url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
+        if path.is_empty() || path.starts_with(":memory:") {
+            return Err(StoreError::new(
+                ErrorKind::NotPrepared,
+                format_args!(
+                    "database.url {url}: a path is needed, such as sqlite:data/poolwise.db; a database in memory cannot be shared by connections"
+                ),
+            ));
+        }
+        Ok(Self {
+            path: path.into(),
+            statement_timeout: settings.statement_timeout,
+            fragments: Arc::new(Fragments::parse(
+                include_str!("../../../../sql/sqlite/products_query.sql"),
+                Placeholder::Question,
+            )),
+        })
+    }
+}
+
+impl Backend for Sqlite {
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, StoreError>> {
+        Box::pin(async {
+            let path = self.path.clone();
+            let thread = SqliteThread::start("sqlite-reader", move || open_reader(&path)).await?;
+            Ok(Box::new(SqliteConnection {
+                thread,
+                statement_timeout: self.statement_timeout,
+                fragments: self.fragments.clone(),
+            }) as Box<dyn Connection>)
+        })
+    }
+
+    fn connection_limit(&self) -> BoxFuture<'_, Result<Option<usize>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+        Box::pin(async { Ok(Box::new(NoServer) as Box<dyn Watch>) })
+    }
+
+    fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>> {
+        Box::pin(async {
+            let path = self.path.clone();
+            let thread = SqliteThread::start("sqlite-writer", move || open_writer(&path)).await?;
+            Ok(Box::new(admin::SqliteAdmin::new(thread)) as Box<dyn Admin>)
+        })
+    }
+}
+
+/// An embedded database has no server to look at.
+struct NoServer;
+
+impl Watch for NoServer {
+    fn look(&mut self) -> BoxFuture<'_, Result<Option<ServerView>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+struct SqliteConnection {
+    thread: SqliteThread,
+    statement_timeout: Duration,
+    fragments: Arc<Fragments>,
+}
+
+impl Connection for SqliteConnection {
+    fn is_closed(&self) -> bool {
+        self.thread.is_closed()
+    }
+
+    fn check(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let alive = |connection: &mut rusqlite::Connection| {
+                connection.query_row("select 1", [], |_| Ok(()))
+            };
+            self.thread.run(alive).await?.map_err(|error| store_error(&error))
+        })
+    }
+
+    fn rows<'a>(&'a mut self, query: &'a ProductQuery) -> StartedRows<'a> {
+        Box::pin(async {
+            let statement = self.fragments.compose(query);
+            let deadline = Instant::now() + self.statement_timeout;
+            rows::start(&self.thread, statement, deadline)
+                .map_err(|error| Failed { error, settled: true })
+        })
+    }
+
+    fn cancel(&self) -> BoxFuture<'static, ()> {
+        let interrupt = self.thread.interrupt_handle();
+        Box::pin(async move { interrupt.interrupt() })
+    }
+}
+
+fn open_reader(path: &Path) -> Result<rusqlite::Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "mmap_size", 1i64 << 30)?;
+        Ok(connection)
+    };
+    open().map_err(|error| open_error(path, &error))
+}
+
+fn open_writer(path: &Path) -> Result<rusqlite::Connection, StoreError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let folder = folder.display();
+            StoreError::new(
+                ErrorKind::Unreachable,
+                format_args!("{folder} cannot be made: {error}"),
+            )
+        })?;
+    }
+    let open = || {
+        let connection = rusqlite::Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Readers go on while the writer writes (https://www.sqlite.org/wal.html).
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "normal")?;
+        Ok(connection)
+    };
+    open().map_err(|error| open_error(path, &error))
+}
+
+fn open_error(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let hint = if path.exists() { "" } else { "; run `poolwise seed` to make it" };
+    StoreError::new(
+        ErrorKind::Unreachable,
+        format_args!("SQLite file {} cannot be opened: {error}{hint}", path.display()),
+    )
+}
+
+/// What a failed statement means.
+fn store_error(error: &rusqlite::Error) -> StoreError {
+    let text = error.to_string();
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => ErrorKind::StatementTimeout,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Saturated,
+        Some(ErrorCode::CannotOpen) => ErrorKind::Unreachable,
+        _ if text.contains("no such table") => ErrorKind::NotPrepared,
+        _ => ErrorKind::Internal,
+    };
+    let hint = match kind {
+        ErrorKind::NotPrepared => "; run `poolwise seed` to create and fill the tables",
+        _ => "",
+    };
+    StoreError::new(kind, format_args!("SQLite: {text}{hint}"))
+}

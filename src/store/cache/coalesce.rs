@@ -1,0 +1,267 @@
+//! Lets simultaneous requests for one key share one fetch.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::encode::Whole;
+use crate::query::ProductQuery;
+use crate::store::{
+    Body, CacheStatus, ErrorKind, Reply, RequestContext, Source, StoreError, Timing,
+};
+
+/// Shares one fetch of a source among all who ask for the same at the same time.
+///
+/// The cache is inside: looking it up is a part of what is shared, so a request that comes while
+/// an answer is being stored finds either the fetch or the entry, never neither.
+pub struct Coalesced {
+    inner: Arc<dyn Source>,
+    oversize: Oversize,
+    flights: Arc<Flights>,
+}
+
+impl Coalesced {
+    /// Shares the fetches of `inner`, except for queries in `oversize`.
+    pub fn new(inner: Arc<dyn Source>, oversize: Oversize) -> Self {
+        Self { inner, oversize, flights: Arc::default() }
+    }
+
+    async fn answer(
+        &self,
+        query: &ProductQuery,
+        context: &RequestContext,
+    ) -> Result<Reply, StoreError> {
+        if self.oversize.contains(query) {
+            return self.inner.fetch(query, context).await;
+        }
+        let asked = Instant::now();
+        let (flight, leads) = self.flights.join(query, || {
+            let (inner, query, context) = (self.inner.clone(), query.clone(), context.clone());
+            async move { inner.fetch(&query, &context).await }
+        });
+        match flight.outcome(context.deadline).await? {
+            Outcome::Shared(shared) => Ok(shared.reply(leads, asked.elapsed())),
+            Outcome::Failed(error) => Err(error),
+            // A stream has one reader; everyone else runs a query of its own.
+            Outcome::Unshared(reply) => match take(&reply) {
+                Some(reply) => Ok(reply),
+                None => self.inner.fetch(query, context).await,
+            },
+        }
+    }
+}
+
+impl Source for Coalesced {
+    fn fetch<'a>(
+        &'a self,
+        query: &'a ProductQuery,
+        context: &'a RequestContext,
+    ) -> BoxFuture<'a, Result<Reply, StoreError>> {
+        Box::pin(async move {
+            match self.inner.ready(query, context) {
+                Some(reply) => Ok(reply),
+                None => self.answer(query, context).await,
+            }
+        })
+    }
+
+    fn ready(&self, query: &ProductQuery, context: &RequestContext) -> Option<Reply> {
+        self.inner.ready(query, context)
+    }
+}
+
+/// What a fetch came to, for all who wait for it.
+#[derive(Clone)]
+enum Outcome {
+    Shared(SharedReply),
+    /// To be taken by the first who comes.
+    Unshared(Arc<Mutex<Option<Reply>>>),
+    Failed(StoreError),
+}
+
+/// The parts of a reply that many can have.
+#[derive(Clone)]
+struct SharedReply {
+    body: Whole,
+    cache: Option<CacheStatus>,
+    expires: Option<Instant>,
+    timing: Timing,
+}
+
+impl SharedReply {
+    /// The reply for the request that started the fetch, or for one that joined it.
+    fn reply(self, leads: bool, waited: Duration) -> Reply {
+        let (cache, timing) = match (leads, self.cache) {
+            (true, status) => (status, self.timing),
+            (false, Some(CacheStatus::Miss) | None) => {
+                (Some(CacheStatus::Coalesced), joined(waited))
+            }
+            (false, status) => (status, joined(waited)),
+        };
+        let mut reply = Reply::fresh(Body::Whole(self.body), timing);
+        reply.cache = cache;
+        reply.expires = self.expires;
+        reply
+    }
+}
+
+fn joined(waited: Duration) -> Timing {
+    Timing { cache: Some(waited), ..Timing::default() }
+}
+
+/// The fetches under way, by query.
+#[derive(Default)]
+struct Flights(Mutex<Departures>);
+
+#[derive(Default)]
+struct Departures {
+    under_way: HashMap<ProductQuery, (u64, Weak<Flight>)>,
+    /// Tells a fetch from a later one for the same query.
+    last_number: u64,
+}
+
+/// A fetch under way. The requests that wait hold it; when the last of them is gone before there
+/// is an outcome, the fetch is cancelled.
+struct Flight {
+    outcome: watch::Receiver<Option<Outcome>>,
+    task: AbortHandle,
+}
+
+impl Flight {
+    async fn outcome(&self, deadline: Instant) -> Result<Outcome, StoreError> {
+        let mut outcome = self.outcome.clone();
+        let arrived = outcome.wait_for(Option::is_some);
+        match tokio::time::timeout_at(deadline.into(), arrived).await {
+            Ok(Ok(outcome)) => Ok(outcome.clone().expect("waited for")),
+            Ok(Err(_)) => Err(StoreError::new(ErrorKind::Internal, "a shared fetch broke off")),
+            Err(_) => Err(StoreError::new(
+                ErrorKind::StatementTimeout,
+                "the request's deadline passed while another request fetched the same",
+            )),
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        // After the outcome the task only finishes storing it.
+        if self.outcome.borrow().is_none() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Flights {
+    /// The fetch for `query` that is under way, or a new one; and whether it is new.
+    fn join<F>(
+        self: &Arc<Self>,
+        query: &ProductQuery,
+        fetch: impl FnOnce() -> F,
+    ) -> (Arc<Flight>, bool)
+    where
+        F: Future<Output = Result<Reply, StoreError>> + Send + 'static,
+    {
+        let mut departures = self.lock();
+        if let Some((_, flight)) = departures.under_way.get(query)
+            && let Some(flight) = flight.upgrade()
+        {
+            return (flight, false);
+        }
+        departures.last_number += 1;
+        let number = departures.last_number;
+        let (sender, outcome) = watch::channel(None);
+        let landing = Landing { flights: self.clone(), query: query.clone(), number };
+        let task = tokio::spawn(run(fetch(), sender, landing)).abort_handle();
+        let flight = Arc::new(Flight { outcome, task });
+        departures.under_way.insert(query.clone(), (number, Arc::downgrade(&flight)));
+        (flight, true)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Departures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn run(
+    fetching: impl Future<Output = Result<Reply, StoreError>>,
+    sender: watch::Sender<Option<Outcome>>,
+    landing: Landing,
+) {
+    let (outcome, filling) = outcome_of(fetching.await);
+    // Held until the answer is stored, so that who comes meanwhile still joins.
+    let _flight = landing.flight();
+    sender.send_replace(Some(outcome));
+    if let Some(filling) = filling {
+        let _ = filling.await;
+    }
+}
+
+/// Takes the fetch off the list when it ends, however it ends.
+struct Landing {
+    flights: Arc<Flights>,
+    query: ProductQuery,
+    number: u64,
+}
+
+impl Landing {
+    fn flight(&self) -> Option<Arc<Flight>> {
+        let departures = self.flights.lock();
+        let (number, flight) = departures.under_way.get(&self.query)?;
+        if *number == self.number { flight.upgrade() } else { None }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut departures = self.flights.lock();
+        if departures.under_way.get(&self.query).is_some_and(|(number, _)| *number == self.number) {
+            departures.under_way.remove(&self.query);
+        }
+    }
+}
+
+fn outcome_of(
+    fetched: Result<Reply, StoreError>,
+) -> (Outcome, Option<tokio::task::JoinHandle<()>>) {
+    match fetched {
+        Err(error) => (Outcome::Failed(error), None),
+        Ok(Reply { body: Body::Whole(body), coding: None, cache, timing, expires, filling }) => {
+            (Outcome::Shared(SharedReply { body, cache, expires, timing }), filling)
+        }
+        Ok(reply) => (Outcome::Unshared(Arc::new(Mutex::new(Some(reply)))), None),
+    }
+}
+
+fn take(reply: &Mutex<Option<Reply>>) -> Option<Reply> {
+    reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// The queries whose answers are known to be too large to keep or share, for as long as an entry
+/// would live: each request for one runs its own query at once.
+#[derive(Clone)]
+pub struct Oversize(moka::sync::Cache<ProductQuery, ()>);
+
+impl Oversize {
+    /// How many queries are remembered.
+    const CAPACITY: u64 = 10_000;
+
+    /// Remembers for `ttl`.
+    pub fn new(ttl: Duration) -> Self {
+        let queries = moka::sync::Cache::builder();
+        Self(queries.max_capacity(Self::CAPACITY).time_to_live(ttl).build())
+    }
+
+    /// Whether the answer to `query` is known to be too large.
+    pub fn contains(&self, query: &ProductQuery) -> bool {
+        self.0.contains_key(query)
+    }
+
+    /// Notes that it is.
+    pub fn remember(&self, query: &ProductQuery) {
+        self.0.insert(query.clone(), ());
+    }
+}

@@ -1,0 +1,102 @@
+//! `memory`: entries in this process, bounded in bytes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use moka::Expiry;
+
+use super::{
+    CacheKey, CacheOptions, CachePlugin, CacheSetup, CacheStore, Entry, Fault, Wrapped, layers,
+};
+use crate::observe::CacheGauges;
+use crate::store::{Source, StoreError};
+
+/// Keeps entries in the memory of this process.
+pub struct Memory {
+    entries: moka::sync::Cache<CacheKey, Entry>,
+}
+
+impl Memory {
+    /// A cache of at most this many bytes of bodies.
+    pub fn new(max_bytes: usize) -> Self {
+        let weight =
+            |_: &CacheKey, entry: &Entry| u32::try_from(entry.body.allocated()).unwrap_or(u32::MAX);
+        let entries = moka::sync::Cache::builder()
+            .max_capacity(max_bytes as u64)
+            .weigher(weight)
+            .expire_after(AtExpires)
+            .build();
+        Self { entries }
+    }
+
+    /// Keeps an entry at once.
+    pub fn insert(&self, key: &CacheKey, entry: Entry) {
+        // This cache's own bound accounts for the bytes from here on.
+        entry.body.release_charge();
+        self.entries.insert(key.clone(), entry);
+    }
+}
+
+/// Each entry says itself when it expires.
+struct AtExpires;
+
+impl Expiry<CacheKey, Entry> for AtExpires {
+    fn expire_after_create(&self, _: &CacheKey, entry: &Entry, now: Instant) -> Option<Duration> {
+        Some(entry.expires.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &CacheKey,
+        entry: &Entry,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.expires.saturating_duration_since(now))
+    }
+}
+
+impl CacheStore for Memory {
+    fn peek(&self, key: &CacheKey) -> Option<Entry> {
+        self.entries.get(key)
+    }
+
+    fn get<'a>(&'a self, key: &'a CacheKey) -> BoxFuture<'a, Result<Option<Entry>, Fault>> {
+        Box::pin(async { Ok(self.peek(key)) })
+    }
+
+    fn put<'a>(&'a self, key: &'a CacheKey, entry: Entry) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async {
+            self.insert(key, entry);
+            Ok(())
+        })
+    }
+
+    fn gauges(&self) -> CacheGauges {
+        self.entries.run_pending_tasks();
+        CacheGauges {
+            entries: Some(self.entries.entry_count()),
+            bytes: Some(self.entries.weighted_size()),
+        }
+    }
+}
+
+impl CachePlugin for Memory {
+    const NAME: &'static str = "memory";
+    type Options = CacheOptions;
+
+    fn problems(options: &CacheOptions) -> Vec<String> {
+        options.problems()
+    }
+
+    fn wrap(
+        options: CacheOptions,
+        inner: Arc<dyn Source>,
+        setup: CacheSetup,
+    ) -> Result<Wrapped, StoreError> {
+        let settings = options.over(setup.cache.clone());
+        let store = Arc::new(Self::new(settings.memory_size));
+        Ok(layers(inner, store, &settings, &setup))
+    }
+}

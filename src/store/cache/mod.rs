@@ -1,0 +1,211 @@
+//! Places to keep answers, as layers around a source. "No cache" is a plugin like the others.
+//!
+//! From the outside in: [`Coded`] serves entries that are compressed already, [`Coalesced`] lets
+//! simultaneous requests for one key share one fetch, [`Cached`] asks the store and fills it. What
+//! is kept is encoded bytes, so a hit costs no encoding.
+
+mod cached;
+mod coalesce;
+mod coded;
+mod key;
+mod memory;
+mod redis;
+mod tiered;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+
+pub use cached::Cached;
+pub use coalesce::{Coalesced, Oversize};
+pub use coded::Coded;
+pub use key::CacheKey;
+pub use memory::Memory;
+pub use redis::Redis;
+pub use tiered::Tiered;
+
+use super::{Source, StoreError};
+use crate::config;
+use crate::encode::{BodyLimits, Whole};
+use crate::observe::{CacheGauges, CacheMeter};
+
+/// A kept answer.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its bytes, in the coding of its key; the hash is of the body as identity.
+    pub body: Whole,
+    /// Until when it may be served.
+    pub expires: Instant,
+}
+
+/// Why a store could not be asked.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// It failed; the text is for the log.
+    Failed(Arc<str>),
+    /// The memory budget has no room for what it holds.
+    NoRoom,
+}
+
+/// A place for entries.
+pub trait CacheStore: Send + Sync {
+    /// The entry, where it is at hand without waiting.
+    fn peek(&self, _key: &CacheKey) -> Option<Entry> {
+        None
+    }
+
+    /// The entry, if there is one that has not expired.
+    fn get<'a>(&'a self, key: &'a CacheKey) -> BoxFuture<'a, Result<Option<Entry>, Fault>>;
+
+    /// Keeps an entry until it expires.
+    fn put<'a>(&'a self, key: &'a CacheKey, entry: Entry) -> BoxFuture<'a, Result<(), Fault>>;
+
+    /// Its content as it is now.
+    fn gauges(&self) -> CacheGauges {
+        CacheGauges::default()
+    }
+
+    /// A way to look at the server behind it, where there is one.
+    fn watch(&self) -> Option<Box<dyn ServerWatch>> {
+        None
+    }
+}
+
+/// The cache server's own view of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheServerView {
+    /// Memory in use.
+    pub used_memory_bytes: u64,
+    /// The most that it was.
+    pub used_memory_peak_bytes: u64,
+    /// Clients connected.
+    pub connected_clients: u64,
+}
+
+/// Looks at a cache server once in a while, on a connection of its own.
+pub trait ServerWatch: Send + Sync {
+    /// The server as it is now.
+    fn look(&self) -> BoxFuture<'_, Result<CacheServerView, Fault>>;
+}
+
+/// A plugin's constructor: a cache that config can name.
+pub trait CachePlugin: Send + Sync + 'static {
+    /// The `store` in config.
+    const NAME: &'static str;
+    /// The options that stand beside `store`; unknown ones are refused.
+    type Options: serde::de::DeserializeOwned + Send;
+
+    /// What is wrong with options that could be read, one sentence each.
+    fn problems(_options: &Self::Options) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Puts the cache around `inner`. A cache that cannot be reached is no reason to fail: its
+    /// strategy then answers from the database.
+    fn wrap(
+        options: Self::Options,
+        inner: Arc<dyn Source>,
+        setup: CacheSetup,
+    ) -> Result<Wrapped, StoreError>;
+}
+
+/// What a cache plugin is made from.
+pub struct CacheSetup {
+    /// The strategy's name, a part of its keys.
+    pub strategy: Arc<str>,
+    /// The defaults of every option.
+    pub cache: config::Cache,
+    /// How much memory bodies may take.
+    pub limits: BodyLimits,
+    /// Where to count.
+    pub meter: Arc<CacheMeter>,
+}
+
+/// A source with its cache around it, and the store to ask for its content.
+pub struct Wrapped {
+    /// What answers.
+    pub source: Arc<dyn Source>,
+    /// What keeps; `None` where nothing does.
+    pub store: Option<Arc<dyn CacheStore>>,
+}
+
+/// `cache = "none"`
+pub struct NoCache;
+
+/// `none` has no options.
+#[derive(Debug, Deserialize)]
+pub struct NoOptions {}
+
+impl CachePlugin for NoCache {
+    const NAME: &'static str = "none";
+    type Options = NoOptions;
+
+    fn wrap(_: NoOptions, inner: Arc<dyn Source>, _: CacheSetup) -> Result<Wrapped, StoreError> {
+        Ok(Wrapped { source: inner, store: None })
+    }
+}
+
+/// The options of every cache; what is absent is as in `[cache]`.
+#[derive(Debug, Default, Deserialize)]
+pub struct CacheOptions {
+    #[serde(default, with = "humantime_serde")]
+    ttl: Option<Duration>,
+    ttl_jitter: Option<f64>,
+    max_entry: Option<bytesize::ByteSize>,
+    memory_size: Option<bytesize::ByteSize>,
+    coalesce: Option<bool>,
+    compress: Option<bool>,
+}
+
+impl CacheOptions {
+    fn problems(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            found.push("`ttl` must be longer than 0".into());
+        }
+        if let Some(jitter) = self.ttl_jitter
+            && !(0.0..=1.0).contains(&jitter)
+        {
+            found.push(format!("`ttl_jitter`: {jitter} is not between 0 and 1"));
+        }
+        found
+    }
+
+    /// The defaults with these options on top.
+    fn over(self, mut cache: config::Cache) -> config::Cache {
+        let bytes = |size: bytesize::ByteSize| size.as_u64() as usize;
+        cache.ttl = self.ttl.unwrap_or(cache.ttl);
+        cache.ttl_jitter = self.ttl_jitter.unwrap_or(cache.ttl_jitter);
+        cache.max_entry = self.max_entry.map_or(cache.max_entry, bytes);
+        cache.memory_size = self.memory_size.map_or(cache.memory_size, bytes);
+        cache.coalesce = self.coalesce.unwrap_or(cache.coalesce);
+        cache.compress = self.compress.unwrap_or(cache.compress);
+        cache
+    }
+}
+
+/// Puts the layers around `inner`: the same for every store.
+fn layers(
+    inner: Arc<dyn Source>,
+    store: Arc<dyn CacheStore>,
+    settings: &config::Cache,
+    setup: &CacheSetup,
+) -> Wrapped {
+    let oversize = Oversize::new(settings.ttl);
+    let mut source: Arc<dyn Source> =
+        Arc::new(Cached::new(inner, store.clone(), settings, setup, oversize.clone()));
+    if settings.coalesce {
+        source = Arc::new(Coalesced::new(source, oversize));
+    }
+    if settings.compress {
+        source = Arc::new(Coded::new(source, store.clone(), settings, setup));
+    }
+    Wrapped { source, store: Some(store) }
+}
+
+/// `ttl`, shortened at random by up to `jitter` of it.
+fn jittered(ttl: Duration, jitter: f64) -> Duration {
+    ttl.mul_f64(1.0 - jitter * rand::random::<f64>())
+}
