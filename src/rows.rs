@@ -18,6 +18,9 @@ pub enum Cell<'a> {
     Int(i64),
     /// Text.
     Text(&'a str),
+    /// Text that should be UTF-8 and that nobody has checked: the encoder looks at every byte
+    /// anyway, and writes U+FFFD for what is not UTF-8.
+    Unchecked(&'a [u8]),
     /// An exact decimal: `unscaled` / 10^`scale`.
     Decimal {
         /// All digits as one number.

@@ -3,3 +3,4 @@ create unique index products_sku_key on products (sku);
 create index products_category_id on products (category, id);
 create index products_price on products (price, id);
 create index products_in_stock on products (id) where stock > 0;
+create index products_out_of_stock on products (id) where stock = 0;

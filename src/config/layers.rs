@@ -71,7 +71,7 @@ pub(super) fn read(
         }
     }
     match environment.keys() {
-        Ok(keys) => keys.into_iter().for_each(|(path, value)| set(&mut merged, &path, value)),
+        Ok(keys) => keys.into_iter().for_each(|(path, value)| set_key(&mut merged, path, value)),
         Err(error) => problems.push(format!("the environment cannot be read: {error}")),
     }
     (deserialize(&merged, &defaults, problems), merged)
@@ -94,14 +94,23 @@ fn parse_file(path: &PathBuf) -> Result<Table, String> {
 fn normalise(table: &mut Table) {
     let Some(strategies) = table.get_mut("strategies").and_then(as_table) else { return };
     for strategy in strategies.values_mut().filter_map(as_table) {
-        for (key, name_key) in [("access", "kind"), ("cache", "store")] {
-            if let Some(value) = strategy.get_mut(key)
+        for (key, value) in strategy.iter_mut() {
+            if let Some(name_key) = name_key(key)
                 && let ValueKind::String(name) = &value.kind
             {
                 let name = Value::new(None, ValueKind::String(name.clone()));
                 value.kind = ValueKind::Table(Map::from_iter([(name_key.to_owned(), name)]));
             }
         }
+    }
+}
+
+/// The key that names the plugin in this part of a strategy; `None` for what is no plugin.
+fn name_key(part: &str) -> Option<&'static str> {
+    match part {
+        "access" => Some("kind"),
+        "cache" => Some("store"),
+        _ => None,
     }
 }
 
@@ -117,8 +126,8 @@ fn as_table(value: &mut Value) -> Option<&mut Table> {
 fn merge(base: &mut Table, layer: Table, path: &mut Vec<String>) {
     for (key, value) in layer {
         path.push(key.clone());
-        let whole = matches!(path.as_slice(), [first, _, last]
-            if first == "strategies" && (last == "access" || last == "cache"));
+        let whole = matches!(path.as_slice(), [first, _, part]
+            if first == "strategies" && name_key(part).is_some());
         match (base.get_mut(&key).map(|v| &mut v.kind), value.kind) {
             (Some(ValueKind::Table(old)), ValueKind::Table(new)) if !whole => merge(old, new, path),
             (_, kind) => {
@@ -130,16 +139,33 @@ fn merge(base: &mut Table, layer: Table, path: &mut Vec<String>) {
 }
 
 /// Sets one key of the environment. A bare plugin name replaces the plugin whole, as in a file.
+fn set_key(merged: &mut Table, mut path: Vec<String>, value: Value) {
+    if let [first, name, part] = path.as_slice()
+        && first == "strategies"
+        && let Some(name_key) = name_key(part)
+    {
+        let (name, part) = (name.clone(), part.clone());
+        if let Some(strategies) = merged.get_mut("strategies").and_then(as_table)
+            && let Some(strategy) = strategies.get_mut(&name).and_then(as_table)
+        {
+            strategy.remove(&part);
+        }
+        path.push(name_key.to_owned());
+    }
+    set(merged, &path, value);
+}
+
 fn set(table: &mut Table, path: &[String], value: Value) {
     let [key, rest @ ..] = path else { return };
     if rest.is_empty() {
-        table.insert(key.clone(), value);
-        if key == "access" || key == "cache" {
-            let name_key = if key == "access" { "kind" } else { "store" };
-            let name = table.remove(key).expect("inserted above");
-            let choice = Map::from_iter([(name_key.to_owned(), name)]);
-            table.insert(key.clone(), Value::new(None, ValueKind::Table(choice)));
-        }
+        let kind = match table.get(key).map(|value| &value.kind) {
+            // As the kind that stands there, so that a dump shows a number as a number.
+            Some(ValueKind::I64(_)) => value.clone().into_int().map(ValueKind::I64).ok(),
+            Some(ValueKind::Boolean(_)) => value.clone().into_bool().map(ValueKind::Boolean).ok(),
+            Some(ValueKind::Float(_)) => value.clone().into_float().map(ValueKind::Float).ok(),
+            _ => None,
+        };
+        table.insert(key.clone(), Value::new(None, kind.unwrap_or(value.kind)));
         return;
     }
     let entry =

@@ -175,16 +175,17 @@ pub(super) fn resolve(
 ) -> Option<Config> {
     let file = file?;
     let server = server(file.server, problems);
-    let embedded = file.database.url.is_none() && file.database.host.is_none();
+    let embedded = file.database.url.is_none()
+        && file.database.host.is_none()
+        && file.database.backend == Backend::Sqlite;
     let database = database(file.database, problems);
     let cache = cache(file.cache, problems);
-    let auto = file.seed.auto.unwrap_or(embedded && database.as_ref()?.backend == Backend::Sqlite);
+    let auto = file.seed.auto.unwrap_or(embedded);
     let seed = Seed { auto, rows: file.seed.rows, seed: file.seed.seed };
     if seed.rows == 0 || seed.rows > i64::MAX as u64 {
         problems.push("`seed.rows` must be at least 1".into());
     }
     let log = log(file.log, problems);
-    let (server, database) = (server?, database?);
     let mut strategies = Vec::new();
     for (name, raw) in file.strategies {
         strategies.extend(strategy(name, raw, &database, plugins, problems));
@@ -195,14 +196,13 @@ pub(super) fn resolve(
         }
     }
     let urls = strategies.iter().map(|s: &Strategy| &s.database_url).chain([&database.url]);
-    for url in urls.collect::<HashSet<_>>() {
-        problems.extend(plugins.url_problem(&database, url));
-    }
+    let urls: HashSet<_> = urls.filter(|url| **url != missing_url()).collect();
+    problems.extend(urls.into_iter().filter_map(|url| plugins.url_problem(&database, url)));
     let warnings = warnings(&server, &database, &cache);
     Some(Config { server, log, database, cache, seed, strategies, warnings, merged })
 }
 
-fn server(raw: file::Server, problems: &mut Vec<String>) -> Option<Server> {
+fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
     positive("server.max_connections", raw.max_connections, problems);
     positive("server.replicas", raw.replicas as usize, problems);
     for (key, duration) in [
@@ -220,8 +220,10 @@ fn server(raw: file::Server, problems: &mut Vec<String>) -> Option<Server> {
             raw.listen
         ));
     }
-    Some(Server {
-        listen: listen?,
+    // Where a value is missing, the problem is noted and the rest is still looked at.
+    let listen = listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into());
+    Server {
+        listen,
         max_connections: raw.max_connections,
         header_timeout: raw.header_timeout,
         request_timeout: raw.request_timeout,
@@ -230,7 +232,7 @@ fn server(raw: file::Server, problems: &mut Vec<String>) -> Option<Server> {
         body_buffer: raw.body_buffer.as_u64() as usize,
         body_budget: raw.body_budget.as_u64() as usize,
         replicas: raw.replicas,
-    })
+    }
 }
 
 fn log(raw: file::Log, problems: &mut Vec<String>) -> Log {
@@ -240,7 +242,7 @@ fn log(raw: file::Log, problems: &mut Vec<String>) -> Log {
     Log { level: raw.level, format: raw.format }
 }
 
-fn database(raw: file::Database, problems: &mut Vec<String>) -> Option<Database> {
+fn database(raw: file::Database, problems: &mut Vec<String>) -> Database {
     positive("database.pool_size", raw.pool_size, problems);
     for (key, duration) in [
         ("database.wait_timeout", raw.wait_timeout),
@@ -251,9 +253,9 @@ fn database(raw: file::Database, problems: &mut Vec<String>) -> Option<Database>
         not_zero(key, duration, problems);
     }
     let url = database_url(&raw, problems);
-    Some(Database {
+    Database {
         backend: raw.backend,
-        url: url?,
+        url: url.unwrap_or_else(missing_url),
         pool_size: raw.pool_size,
         wait_timeout: raw.wait_timeout,
         connect_timeout: raw.connect_timeout,
@@ -261,7 +263,12 @@ fn database(raw: file::Database, problems: &mut Vec<String>) -> Option<Database>
         recycle: raw.recycle,
         statement_timeout: raw.statement_timeout,
         reserve: raw.reserve,
-    })
+    }
+}
+
+/// Stands where a problem was noted instead of a URL.
+fn missing_url() -> DatabaseUrl {
+    DatabaseUrl::new("")
 }
 
 /// `url`, or the same in parts; both is an error.

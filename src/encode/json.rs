@@ -15,7 +15,7 @@ pub enum Layout {
 #[derive(Debug)]
 pub struct JsonRows {
     /// What stands before each cell: `{"id":`, then `,"sku":` and so on.
-    prefixes: Vec<Box<[u8]>>,
+    prefixes: Vec<Prefix>,
     layout: Layout,
     rows: u64,
 }
@@ -30,7 +30,7 @@ impl JsonRows {
                 let mut prefix = vec![if i == 0 { b'{' } else { b',' }];
                 write_text(&mut prefix, name);
                 prefix.push(b':');
-                prefix.into_boxed_slice()
+                Prefix::new(&prefix)
             })
             .collect();
         Self { prefixes, layout, rows: 0 }
@@ -51,7 +51,7 @@ impl JsonRows {
         }
         self.rows += 1;
         for (prefix, cell) in self.prefixes.iter().zip(cells) {
-            out.extend_from_slice(prefix);
+            prefix.write(out);
             write_cell(out, cell);
         }
         out.push(b'}');
@@ -65,6 +65,39 @@ impl JsonRows {
     }
 }
 
+/// A constant text that is written once a row.
+#[derive(Debug)]
+struct Prefix {
+    /// Its first bytes, padded: a copy of a fixed size is two moves, one of any size is a call.
+    padded: [u8; Self::PADDED],
+    /// How many of them count.
+    short: usize,
+    /// The rest of a long one.
+    rest: Box<[u8]>,
+}
+
+impl Prefix {
+    const PADDED: usize = 16;
+
+    fn new(text: &[u8]) -> Self {
+        let short = text.len().min(Self::PADDED);
+        let mut padded = [0; Self::PADDED];
+        padded[..short].copy_from_slice(&text[..short]);
+        Self { padded, short, rest: text[short..].into() }
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.short;
+        out.extend_from_slice(&self.padded);
+        out.truncate(end);
+        if !self.rest.is_empty() {
+            out.extend_from_slice(&self.rest);
+        }
+    }
+}
+
+#[inline]
 fn write_cell(out: &mut Vec<u8>, cell: &Cell<'_>) {
     match *cell {
         Cell::Null => out.extend_from_slice(b"null"),
@@ -72,6 +105,7 @@ fn write_cell(out: &mut Vec<u8>, cell: &Cell<'_>) {
         Cell::Bool(false) => out.extend_from_slice(b"false"),
         Cell::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         Cell::Text(text) => write_text(out, text),
+        Cell::Unchecked(bytes) => write_unchecked(out, bytes),
         Cell::Decimal { unscaled, scale } => write_decimal(out, unscaled, scale),
         Cell::Timestamp(micros) => write_timestamp(out, micros),
     }
@@ -96,9 +130,67 @@ const ESCAPE: [u8; 256] = {
     table
 };
 
+#[inline]
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
     out.push(b'"');
+    match look(text.as_bytes()) {
+        Found { special: false, .. } => out.extend_from_slice(text.as_bytes()),
+        _ => write_escaped(out, text.as_bytes()),
+    }
+    out.push(b'"');
+}
+
+#[inline]
+fn write_unchecked(out: &mut Vec<u8>, bytes: &[u8]) {
+    match look(bytes) {
+        Found { special: false, beyond_ascii: false } => {
+            out.push(b'"');
+            out.extend_from_slice(bytes);
+            out.push(b'"');
+        }
+        _ => write_text(out, &String::from_utf8_lossy(bytes)),
+    }
+}
+
+/// What a text contains.
+#[derive(Clone, Copy)]
+struct Found {
+    /// Bytes that must be escaped.
+    special: bool,
+    /// Bytes of 0x80 and above.
+    beyond_ascii: bool,
+}
+
+/// Looks at eight bytes at a time. For each byte of a word: below 0x20, or 0 after a quote or a
+/// backslash was taken away. ("Bit Twiddling Hacks", Sean Eron Anderson, "Determine if a word has
+/// a byte less than n" and "has a zero byte".)
+#[inline]
+fn look(bytes: &[u8]) -> Found {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES * 0x80;
+    let (mut special, mut beyond_ascii) = (0, 0);
+    let mut see = |word: u64| {
+        let zero = |x: u64| x.wrapping_sub(ONES) & !x;
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = zero(word ^ (ONES * b'"' as u64));
+        let backslash = zero(word ^ (ONES * b'\\' as u64));
+        special |= control | quote | backslash;
+        beyond_ascii |= word;
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().for_each(|word| see(u64::from_le_bytes(*word)));
+    if let Some(last) = bytes.last_chunk::<8>() {
+        see(u64::from_le_bytes(*last));
+    } else {
+        // Padded with a byte that needs no escape.
+        let mut last = [b' '; 8];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        see(u64::from_le_bytes(last));
+    }
+    Found { special: special & HIGH != 0, beyond_ascii: beyond_ascii & HIGH != 0 }
+}
+
+fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut written = 0;
     for (i, &byte) in bytes.iter().enumerate() {
         let escape = ESCAPE[byte as usize];
@@ -116,7 +208,6 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.extend_from_slice(&bytes[written..]);
-    out.push(b'"');
 }
 
 fn write_decimal(out: &mut Vec<u8>, unscaled: i64, scale: u8) {
@@ -262,8 +353,16 @@ mod tests {
         #[test]
         fn text_is_what_serde_json_writes(text in any::<String>(), control in "[\\x00-\\x7f]{0,40}") {
             for text in [&text, &control] {
-                prop_assert_eq!(cell(Cell::Text(text)), serde_json::to_string(text).unwrap());
+                let expected = serde_json::to_string(text).unwrap();
+                prop_assert_eq!(cell(Cell::Text(text)), expected.clone());
+                prop_assert_eq!(cell(Cell::Unchecked(text.as_bytes())), expected);
             }
+        }
+
+        #[test]
+        fn bytes_that_are_not_utf_8_are_replaced(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let expected = serde_json::to_string(&String::from_utf8_lossy(&bytes)).unwrap();
+            prop_assert_eq!(cell(Cell::Unchecked(&bytes)), expected);
         }
 
         #[test]

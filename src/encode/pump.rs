@@ -153,6 +153,11 @@ pub struct RowBytes<E> {
 }
 
 impl<E> RowBytes<E> {
+    /// Whether the rows ended without a single byte.
+    pub fn is_empty(&self) -> bool {
+        self.state == State::Finished && self.ready.is_empty()
+    }
+
     /// Whether it streams because of its own size, and not because other bodies took the budget.
     pub fn is_too_large(&self) -> bool {
         self.too_large

@@ -11,7 +11,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 
 use super::error::{Kind, Problem};
-use super::negotiate::{accepts_json, codings, entity_tag, none_match};
+use super::negotiate::{accepts_json, coding, entity_tag, none_match};
 use super::observed::{streamed, whole};
 use super::request::{Answered, RequestInfo};
 use crate::query::ProductQuery;
@@ -130,7 +130,7 @@ pub(super) async fn answer<S: Shape>(
     let context = RequestContext {
         request_id: info.id.clone(),
         deadline: info.started + request_timeout,
-        codings: codings(headers),
+        coding: coding(headers),
     };
     let in_flight = InFlight::start(strategy, info);
     let fetched = strategy.source.fetch(query, &context).await;
@@ -139,8 +139,8 @@ pub(super) async fn answer<S: Shape>(
         tracing::warn!(request_id = %info.id, strategy = &*strategy.name, %error, "no answer");
         Problem::of_store(&error)
     })?;
-    if let (Some(id), Body::Whole(body)) = (query.id(), &reply.body)
-        && body.is_empty()
+    if let Some(id) = query.id()
+        && reply.body.is_empty()
     {
         return Err(Problem::new(Kind::NotFound, format!("There is no product {id}.")));
     }

@@ -112,7 +112,7 @@ impl Api {
     )]
     async fn product(
         &self,
-        #[oai(validator(minimum(value = "1")))] id: Path<i64>,
+        id: Path<i64>,
         _none: NoQuery,
         asked: Asked<'_>,
     ) -> Result<Products<One>, Problem> {
@@ -131,7 +131,7 @@ impl Api {
     )]
     async fn by_strategy(
         &self,
-        #[oai(validator(pattern = "^[a-z0-9-]{1,32}$"))] name: Path<String>,
+        name: Path<String>,
         query: ListQuery,
         asked: Asked<'_>,
     ) -> Result<Products<Many>, Problem> {
@@ -163,7 +163,7 @@ impl Api {
     ///
     /// What the HTTP stack alone costs.
     #[oai(path = "/noop", method = "get", operation_id = "noop", tag = "Tag::Observe")]
-    async fn noop(&self) -> Noop {
+    async fn noop(&self, _none: NoQuery) -> Noop {
         Noop::Done
     }
 }

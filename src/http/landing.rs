@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
-use poem::{Endpoint, Response, Route};
+use poem::{Endpoint, IntoEndpoint, Response, Route};
 
 use super::State;
 use super::spec::{self, Spec};
@@ -26,7 +26,7 @@ pub(super) fn routes(state: Arc<State>, spec: &Spec) -> impl Endpoint + 'static 
         );
     let json = spec.json.clone();
     Route::new()
-        .nest_no_strip("/", service)
+        .at("/*path", service.into_endpoint())
         .at("/", page(LANDING.to_owned(), "text/html; charset=utf-8"))
         .at("/docs", page(docs, "text/html; charset=utf-8"))
         .at("/openapi.json", page(json, "application/json"))

@@ -3,7 +3,7 @@
 use poem::http::{HeaderMap, HeaderName, header};
 
 use crate::encode::Fingerprint;
-use crate::store::{Coding, Codings};
+use crate::store::Coding;
 
 /// The members of a list header, each with its quality; members without one have 1.
 fn weighted(headers: &HeaderMap, name: HeaderName) -> Vec<(String, f32)> {
@@ -38,10 +38,10 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
     false
 }
 
-/// The codings that the client takes, best first.
-pub(super) fn codings(headers: &HeaderMap) -> Codings {
+/// The coding that the client likes best; `None` is identity.
+pub(super) fn coding(headers: &HeaderMap) -> Option<Coding> {
     if !headers.contains_key(header::ACCEPT_ENCODING) {
-        return [None; 2];
+        return None;
     }
     let accepted = weighted(headers, header::ACCEPT_ENCODING);
     let quality = |name: &str| {
@@ -52,10 +52,10 @@ pub(super) fn codings(headers: &HeaderMap) -> Codings {
         Some((_, quality)) => *quality,
         None => 0.0,
     };
-    let mut found = Coding::ALL.map(|coding| (coding, quality(coding.name())));
-    // Stable: of equals, the one that we like best comes first.
-    found.sort_by(|a, b| b.1.total_cmp(&a.1));
-    found.map(|(coding, quality)| (quality > 0.0 && quality >= identity).then_some(coding))
+    let found = Coding::ALL.map(|coding| (coding, quality(coding.name())));
+    // Of equals, the last is the maximum, and we like the first best.
+    let best = found.into_iter().rev().max_by(|a, b| a.1.total_cmp(&b.1));
+    best.filter(|(_, quality)| *quality > 0.0 && *quality >= identity).map(|(coding, _)| coding)
 }
 
 /// The entity tag of a body in a coding.
@@ -104,21 +104,21 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_favourite_coding_comes_first() {
+    fn the_clients_favourite_coding_wins() {
         use Coding::{Gzip, Zstd};
         for (accept, expected) in [
-            ("gzip, deflate, br, zstd", [Some(Zstd), Some(Gzip)]),
-            ("gzip", [Some(Gzip), None]),
-            ("gzip;q=1, zstd;q=0.5", [Some(Gzip), Some(Zstd)]),
-            ("zstd;q=0, *", [Some(Gzip), None]),
-            ("identity", [None, None]),
-            ("identity, gzip;q=0.5", [None, None]),
-            ("br", [None, None]),
+            ("gzip, deflate, br, zstd", Some(Zstd)),
+            ("gzip", Some(Gzip)),
+            ("gzip;q=1, zstd;q=0.5", Some(Gzip)),
+            ("zstd;q=0, *", Some(Gzip)),
+            ("identity", None),
+            ("identity, gzip;q=0.5", None),
+            ("br", None),
         ] {
-            let found = codings(&headers(header::ACCEPT_ENCODING, accept));
+            let found = coding(&headers(header::ACCEPT_ENCODING, accept));
             assert_eq!(found, expected, "{accept}");
         }
-        assert_eq!(codings(&HeaderMap::new()), [None, None]);
+        assert_eq!(coding(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -21,6 +21,21 @@ pub(super) struct RequestInfo {
     pub answered: OnceLock<Answered>,
 }
 
+impl RequestInfo {
+    /// The log line of a request whose client left before its answer began.
+    pub fn log_unanswered(&self) {
+        tracing::info!(
+            target: "poolwise::answer",
+            request_id = &*self.id,
+            method = self.method.as_str(),
+            path = &*self.path,
+            client = %self.client,
+            duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0,
+            outcome = "client left before the answer",
+        );
+    }
+}
+
 /// Which strategy answered, and how.
 pub(super) struct Answered {
     pub strategy: Arc<Strategy>,

@@ -61,14 +61,14 @@ impl Service {
             Scheme::HTTP,
         ));
         request.set_data(info.clone());
-        let mut response = AssertUnwindSafe(self.route(request, &info))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| {
-                let problem =
-                    Problem::new(Kind::Internal, "Something went wrong that you cannot mend.");
-                problem.into_response_for(&info.id)
-            });
+        let mut unanswered = Unanswered(Some(info.clone()));
+        let routed = AssertUnwindSafe(self.route(request, &info)).catch_unwind().await;
+        unanswered.0 = None;
+        let mut response = routed.unwrap_or_else(|_| {
+            let problem =
+                Problem::new(Kind::Internal, "Something went wrong that you cannot mend.");
+            problem.into_response_for(&info.id)
+        });
         let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
         response.headers_mut().insert(X_REQUEST_ID, id);
         let response: hyper::Response<_> = response.into();
@@ -96,6 +96,17 @@ impl Inner {
     fn method_not_allowed(&self, info: &RequestInfo) -> Response {
         let allowed = self.spec.methods(&info.path).unwrap_or("GET, HEAD");
         Problem::method_not_allowed(allowed).into_response_for(&info.id)
+    }
+}
+
+/// A request whose answer has not begun; when its client leaves, that is logged.
+struct Unanswered(Option<Arc<RequestInfo>>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(info) = &self.0 {
+            info.log_unanswered();
+        }
     }
 }
 

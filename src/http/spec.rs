@@ -87,12 +87,17 @@ impl OpenApi for Described {
 fn derived() -> String {
     OpenApiService::new(Described, TITLE, env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
-        .license(LicenseObject::new("MIT OR Apache-2.0").url("https://spdx.org/licenses/MIT"))
+        .license(LicenseObject::new("MIT").url("https://spdx.org/licenses/MIT"))
         .spec()
 }
 
 fn document() -> Value {
     let mut document: Value = serde_json::from_str(&derived()).expect("poem-openapi writes JSON");
+    // By importance, not by name.
+    if let Some(tags) = document["tags"].as_array_mut() {
+        let order = ["Products", "Strategies", "Observe"];
+        tags.sort_by_key(|tag| order.iter().position(|name| tag["name"] == *name));
+    }
     document["servers"] = json!([{ "url": "/", "description": "This server" }]);
     for (path, operations) in document["paths"].as_object_mut().into_iter().flatten() {
         for operation in operations.as_object_mut().into_iter().flatten().map(|(_, o)| o) {
@@ -111,8 +116,14 @@ fn complete(path: &str, operation: &mut Value) {
     }
     for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
         let example = match parameter["name"].as_str() {
-            Some("id") => ("The product's number.", json!(1)),
-            Some("name") => ("The strategy's name, as in GET /strategies.", json!("pooled")),
+            Some("id") => {
+                parameter["schema"]["minimum"] = 1.into();
+                ("The product's number.", json!(1))
+            }
+            Some("name") => {
+                parameter["schema"]["pattern"] = "^[a-z0-9-]{1,32}$".into();
+                ("The strategy's name, as in GET /strategies.", json!("pooled"))
+            }
             _ => continue,
         };
         parameter["description"] = example.0.into();

@@ -41,7 +41,7 @@ pub async fn load(
 /// set if there are none and `auto` allows it.
 ///
 /// # Errors
-/// Where nothing may be loaded, a missing or empty table is [`ErrorKind::NotPrepared`].
+/// Where nothing may be loaded, a missing table is [`ErrorKind::NotPrepared`]; an empty one is served.
 pub async fn prepare(
     backend: &Arc<dyn Backend>,
     seed: &crate::config::Seed,
@@ -52,11 +52,7 @@ pub async fn prepare(
         let loaded = load(backend, wanted, Existing::Keep, on_progress).await?;
         return Ok((loaded.rows > 0).then_some(loaded));
     }
-    let has_products = match backend.admin().await {
-        Ok(mut admin) => admin.has_products().await?,
-        Err(error) => return Err(error),
-    };
-    match has_products {
+    match backend.has_products().await? {
         Some(_) => Ok(None),
         None => Err(StoreError::new(
             ErrorKind::NotPrepared,

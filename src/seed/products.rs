@@ -164,7 +164,7 @@ fn price_rank(seed: u64, row: u64) -> u64 {
 
 /// The price at a rank: from 1.00 to 2000.99, cheap ones denser than dear ones.
 const fn price_at(rank: u64) -> i64 {
-    (100 + rank * 20_000 / (1 << 32) + (((rank * rank) >> 32) * 180_000 >> 32)) as i64
+    (100 + rank * 20_000 / (1 << 32) + ((((rank * rank) >> 32) * 180_000) >> 32)) as i64
 }
 
 fn price_cents(seed: u64, row: u64) -> i64 {

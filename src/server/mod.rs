@@ -46,8 +46,12 @@ pub async fn prepare(
     let budget = Budget::new(config.server.body_budget);
     let limits = BodyLimits { buffer: config.server.body_buffer, budget: budget.clone() };
     let strategies = store::open(&config, &backends, plugins, &limits).await?;
-    for line in &strategies.connection_sum {
-        tracing::info!("{line}");
+    for sum in &strategies.connection_sum {
+        if sum.too_many {
+            tracing::warn!("{}", sum.text);
+        } else {
+            tracing::info!("{}", sum.text);
+        }
     }
     let (sampler, sampling) = Sampler::start(main.clone(), &strategies);
     let config = Arc::new(config);

@@ -51,8 +51,8 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     /// When the answer must have begun.
     pub deadline: Instant,
-    /// The content codings that the client takes, best first; identity is always taken.
-    pub codings: Codings,
+    /// The content coding that the client likes best; `None` is identity, which is always taken.
+    pub coding: Option<Coding>,
 }
 
 impl RequestContext {
@@ -84,9 +84,6 @@ impl Coding {
     }
 }
 
-/// Up to two codings, best first.
-pub type Codings = [Option<Coding>; 2];
-
 /// An answer and what happened on the way to it.
 pub struct Reply {
     /// The bytes.
@@ -116,6 +113,16 @@ pub enum Body {
     Whole(Whole),
     /// As the database gives them.
     Stream(RowBytes<StoreError>),
+}
+
+impl Body {
+    /// Whether there is not a single byte.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Body::Whole(body) => body.is_empty(),
+            Body::Stream(rows) => rows.is_empty(),
+        }
+    }
 }
 
 /// What the cache did for an answer, as `X-Cache` says it.

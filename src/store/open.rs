@@ -57,7 +57,7 @@ pub struct Strategy {
 pub struct Strategies {
     strategies: Vec<Arc<Strategy>>,
     /// What start-up has to say about the connections, with the arithmetic.
-    pub connection_sum: Vec<String>,
+    pub connection_sum: Vec<ConnectionSum>,
 }
 
 impl Strategies {
@@ -70,6 +70,14 @@ impl Strategies {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Strategy>> {
         self.strategies.iter()
     }
+}
+
+/// How a server's connection limit is divided, in words.
+pub struct ConnectionSum {
+    /// The arithmetic.
+    pub text: String,
+    /// Whether the pools want more than there is.
+    pub too_many: bool,
 }
 
 /// Opens every strategy of `config`.
@@ -153,7 +161,7 @@ impl Share {
         Self { limit, fixed, takers, left }
     }
 
-    fn sum(&self, config: &Config, url: &DatabaseUrl) -> Option<String> {
+    fn sum(&self, config: &Config, url: &DatabaseUrl) -> Option<ConnectionSum> {
         let (limit, left) = (self.limit?, self.left?);
         let (reserve, replicas) = (config.database.reserve, config.server.replicas);
         let (fixed, takers) = (self.fixed, self.takers);
@@ -163,8 +171,9 @@ impl Share {
         } else {
             format!("{left} for each of {takers} strategies that connect for each request")
         };
-        Some(format!(
+        let text = format!(
             "connections to {url}: ({limit} allowed - {reserve} reserved) / {replicas} replicas = {ours}; - {fixed} in pools; {verdict}"
-        ))
+        );
+        Some(ConnectionSum { text, too_many: fixed > ours })
     }
 }

@@ -201,8 +201,12 @@ impl Connection for Counted {
     }
 }
 
-/// Opens a connection within `timeout` and counts it.
-async fn connect(
+/// Opens a connection within `timeout`; it is counted now and again when it closes. For access
+/// plugins.
+///
+/// # Errors
+/// [`ErrorKind::Unreachable`] when there is none in time, or what the backend fails with.
+pub async fn connect(
     backend: &dyn Backend,
     timeout: Duration,
     meter: &Arc<AccessMeter>,

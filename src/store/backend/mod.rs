@@ -57,6 +57,9 @@ pub trait Backend: Send + Sync {
     /// A connection for looking at the server from outside the pools.
     fn watch(&self) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
 
+    /// Whether there is a product; `None` when there is no table. Creates nothing.
+    fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>>;
+
     /// A connection for changing the schema and loading data.
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>>;
 }
@@ -121,9 +124,6 @@ pub trait Admin: Send {
     /// Brings the schema to the newest version; returns how many migrations ran.
     fn migrate(&mut self) -> BoxFuture<'_, Result<usize, StoreError>>;
 
-    /// Whether there is a product; `None` when there is no table.
-    fn has_products(&mut self) -> BoxFuture<'_, Result<Option<bool>, StoreError>>;
-
     /// Loads `feed` in one transaction, indexes and analyses. Returns the number of rows loaded:
     /// 0 when there were products already and `existing` says to keep them.
     fn load<'a>(
@@ -146,4 +146,10 @@ pub fn open(
         config::Backend::Sqlite => Arc::new(sqlite::Sqlite::new(settings, url)?),
         config::Backend::Postgres => Arc::new(postgres::Postgres::new(settings, url)?),
     })
+}
+
+/// The text that PostgreSQL gets for `query`: for the test that explains every one.
+#[doc(hidden)]
+pub fn postgres_statement(query: &ProductQuery) -> String {
+    postgres::fragments().compose(query).text
 }

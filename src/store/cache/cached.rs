@@ -129,7 +129,11 @@ impl Source for Cached {
     }
 
     fn ready(&self, query: &ProductQuery, _: &RequestContext) -> Option<Reply> {
-        self.store.peek(&CacheKey::new(&self.strategy, query, None)).map(hit)
+        let asked = Instant::now();
+        let entry = self.store.peek(&CacheKey::new(&self.strategy, query, None))?;
+        let mut reply = hit(entry);
+        reply.timing.cache = Some(asked.elapsed());
+        Some(reply)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use crate::encode::Whole;
 use crate::query::ProductQuery;
 use crate::store::{
-    Body, CacheStatus, ErrorKind, Reply, RequestContext, Source, StoreError, Timing,
+    Body, CacheStatus, Coding, ErrorKind, Reply, RequestContext, Source, StoreError, Timing,
 };
 
 /// Shares one fetch of a source among all who ask for the same at the same time.
@@ -22,12 +22,22 @@ pub struct Coalesced {
     inner: Arc<dyn Source>,
     oversize: Oversize,
     flights: Arc<Flights>,
+    codings_only: bool,
 }
+
+/// A shared fetch has no deadline of its own: each who waits has one, and it ends with the last.
+const FLIGHT_LIMIT: Duration = Duration::from_secs(3600);
 
 impl Coalesced {
     /// Shares the fetches of `inner`, except for queries in `oversize`.
     pub fn new(inner: Arc<dyn Source>, oversize: Oversize) -> Self {
-        Self { inner, oversize, flights: Arc::default() }
+        Self { inner, oversize, flights: Arc::default(), codings_only: false }
+    }
+
+    /// Shares only the fetches of requests that want a coding; the others pass.
+    pub fn of_codings(mut self) -> Self {
+        self.codings_only = true;
+        self
     }
 
     async fn answer(
@@ -35,12 +45,15 @@ impl Coalesced {
         query: &ProductQuery,
         context: &RequestContext,
     ) -> Result<Reply, StoreError> {
-        if self.oversize.contains(query) {
+        let passes = self.codings_only && context.coding.is_none();
+        if passes || self.oversize.contains(query) {
             return self.inner.fetch(query, context).await;
         }
         let asked = Instant::now();
-        let (flight, leads) = self.flights.join(query, || {
-            let (inner, query, context) = (self.inner.clone(), query.clone(), context.clone());
+        let wanted = (query.clone(), context.coding.filter(|_| self.codings_only));
+        let (flight, leads) = self.flights.join(wanted, || {
+            let (inner, query, mut context) = (self.inner.clone(), query.clone(), context.clone());
+            context.deadline = asked + FLIGHT_LIMIT;
             async move { inner.fetch(&query, &context).await }
         });
         match flight.outcome(context.deadline).await? {
@@ -87,6 +100,7 @@ enum Outcome {
 #[derive(Clone)]
 struct SharedReply {
     body: Whole,
+    coding: Option<Coding>,
     cache: Option<CacheStatus>,
     expires: Option<Instant>,
     timing: Timing,
@@ -104,6 +118,7 @@ impl SharedReply {
         };
         let mut reply = Reply::fresh(Body::Whole(self.body), timing);
         reply.cache = cache;
+        reply.coding = self.coding;
         reply.expires = self.expires;
         reply
     }
@@ -113,13 +128,16 @@ fn joined(waited: Duration) -> Timing {
     Timing { cache: Some(waited), ..Timing::default() }
 }
 
-/// The fetches under way, by query.
+/// What is fetched: a query, in the coding that the fetch may come in.
+type Wanted = (ProductQuery, Option<Coding>);
+
+/// The fetches under way.
 #[derive(Default)]
 struct Flights(Mutex<Departures>);
 
 #[derive(Default)]
 struct Departures {
-    under_way: HashMap<ProductQuery, (u64, Weak<Flight>)>,
+    under_way: HashMap<Wanted, (u64, Weak<Flight>)>,
     /// Tells a fetch from a later one for the same query.
     last_number: u64,
 }
@@ -156,17 +174,13 @@ impl Drop for Flight {
 }
 
 impl Flights {
-    /// The fetch for `query` that is under way, or a new one; and whether it is new.
-    fn join<F>(
-        self: &Arc<Self>,
-        query: &ProductQuery,
-        fetch: impl FnOnce() -> F,
-    ) -> (Arc<Flight>, bool)
+    /// The fetch of `wanted` that is under way, or a new one; and whether it is new.
+    fn join<F>(self: &Arc<Self>, wanted: Wanted, fetch: impl FnOnce() -> F) -> (Arc<Flight>, bool)
     where
         F: Future<Output = Result<Reply, StoreError>> + Send + 'static,
     {
         let mut departures = self.lock();
-        if let Some((_, flight)) = departures.under_way.get(query)
+        if let Some((_, flight)) = departures.under_way.get(&wanted)
             && let Some(flight) = flight.upgrade()
         {
             return (flight, false);
@@ -174,10 +188,10 @@ impl Flights {
         departures.last_number += 1;
         let number = departures.last_number;
         let (sender, outcome) = watch::channel(None);
-        let landing = Landing { flights: self.clone(), query: query.clone(), number };
+        let landing = Landing { flights: self.clone(), wanted: wanted.clone(), number };
         let task = tokio::spawn(run(fetch(), sender, landing)).abort_handle();
         let flight = Arc::new(Flight { outcome, task });
-        departures.under_way.insert(query.clone(), (number, Arc::downgrade(&flight)));
+        departures.under_way.insert(wanted, (number, Arc::downgrade(&flight)));
         (flight, true)
     }
 
@@ -203,14 +217,14 @@ async fn run(
 /// Takes the fetch off the list when it ends, however it ends.
 struct Landing {
     flights: Arc<Flights>,
-    query: ProductQuery,
+    wanted: Wanted,
     number: u64,
 }
 
 impl Landing {
     fn flight(&self) -> Option<Arc<Flight>> {
         let departures = self.flights.lock();
-        let (number, flight) = departures.under_way.get(&self.query)?;
+        let (number, flight) = departures.under_way.get(&self.wanted)?;
         if *number == self.number { flight.upgrade() } else { None }
     }
 }
@@ -218,8 +232,9 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut departures = self.flights.lock();
-        if departures.under_way.get(&self.query).is_some_and(|(number, _)| *number == self.number) {
-            departures.under_way.remove(&self.query);
+        if departures.under_way.get(&self.wanted).is_some_and(|(number, _)| *number == self.number)
+        {
+            departures.under_way.remove(&self.wanted);
         }
     }
 }
@@ -229,8 +244,8 @@ fn outcome_of(
 ) -> (Outcome, Option<tokio::task::JoinHandle<()>>) {
     match fetched {
         Err(error) => (Outcome::Failed(error), None),
-        Ok(Reply { body: Body::Whole(body), coding: None, cache, timing, expires, filling }) => {
-            (Outcome::Shared(SharedReply { body, cache, expires, timing }), filling)
+        Ok(Reply { body: Body::Whole(body), coding, cache, timing, expires, filling }) => {
+            (Outcome::Shared(SharedReply { body, coding, cache, expires, timing }), filling)
         }
         Ok(reply) => (Outcome::Unshared(Arc::new(Mutex::new(Some(reply)))), None),
     }

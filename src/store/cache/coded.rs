@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::cached::Faults;
-use super::{CacheKey, CacheSetup, CacheStore, Entry};
+use super::{CacheKey, CacheSetup, CacheStore, Entry, Oversize};
 use crate::config;
 use crate::encode::Whole;
 use crate::query::ProductQuery;
@@ -25,6 +25,7 @@ const SMALLEST: usize = 1024;
 pub struct Coded {
     inner: Arc<dyn Source>,
     workshop: Arc<Workshop>,
+    oversize: Oversize,
 }
 
 /// Where variants are made.
@@ -45,6 +46,7 @@ impl Coded {
         store: Arc<dyn CacheStore>,
         settings: &config::Cache,
         setup: &CacheSetup,
+        oversize: Oversize,
     ) -> Self {
         let workshop = Workshop {
             store,
@@ -54,7 +56,7 @@ impl Coded {
             at_work: Mutex::default(),
             turn: Semaphore::new(1),
         };
-        Self { inner, workshop: Arc::new(workshop) }
+        Self { inner, workshop: Arc::new(workshop), oversize }
     }
 
     async fn answer(
@@ -62,7 +64,7 @@ impl Coded {
         query: &ProductQuery,
         context: &RequestContext,
     ) -> Result<Reply, StoreError> {
-        let Some(coding) = context.codings[0] else {
+        let Some(coding) = context.coding.filter(|_| !self.oversize.contains(query)) else {
             return self.inner.fetch(query, context).await;
         };
         let key = CacheKey::new(&self.workshop.strategy, query, Some(coding));
@@ -99,6 +101,13 @@ impl Source for Coded {
         context: &'a RequestContext,
     ) -> BoxFuture<'a, Result<Reply, StoreError>> {
         Box::pin(self.answer(query, context))
+    }
+
+    fn ready(&self, query: &ProductQuery, context: &RequestContext) -> Option<Reply> {
+        let Some(coding) = context.coding else { return self.inner.ready(query, context) };
+        let asked = Instant::now();
+        let key = CacheKey::new(&self.workshop.strategy, query, Some(coding));
+        self.workshop.store.peek(&key).map(|entry| hit(entry, coding, asked))
     }
 }
 
@@ -139,16 +148,18 @@ impl Workshop {
 
 fn compress(body: &Whole, coding: Coding) -> std::io::Result<Vec<u8>> {
     let out = Vec::with_capacity(body.len() / 4);
-    match coding {
+    let mut compressed = match coding {
         Coding::Gzip => {
             let mut gzip = flate2::write::GzEncoder::new(out, flate2::Compression::default());
             body.chunks().iter().try_for_each(|chunk| gzip.write_all(chunk))?;
-            gzip.finish()
+            gzip.finish()?
         }
         Coding::Zstd => {
             let mut zstd = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?;
             body.chunks().iter().try_for_each(|chunk| zstd.write_all(chunk))?;
-            zstd.finish()
+            zstd.finish()?
         }
-    }
+    };
+    compressed.shrink_to_fit();
+    Ok(compressed)
 }

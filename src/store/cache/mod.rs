@@ -1,8 +1,9 @@
 //! Places to keep answers, as layers around a source. "No cache" is a plugin like the others.
 //!
 //! From the outside in: [`Coded`] serves entries that are compressed already, [`Coalesced`] lets
-//! simultaneous requests for one key share one fetch, [`Cached`] asks the store and fills it. What
-//! is kept is encoded bytes, so a hit costs no encoding.
+//! simultaneous requests for one key share one fetch, [`Cached`] asks the store and fills it.
+//! Requests that want a coding pass a second [`Coalesced`] before they come to [`Coded`]. What is
+//! kept is encoded bytes, so a hit costs no encoding.
 
 mod cached;
 mod coalesce;
@@ -160,7 +161,8 @@ pub struct CacheOptions {
 }
 
 impl CacheOptions {
-    fn problems(&self) -> Vec<String> {
+    /// What is wrong with them, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
             found.push("`ttl` must be longer than 0".into());
@@ -174,7 +176,7 @@ impl CacheOptions {
     }
 
     /// The defaults with these options on top.
-    fn over(self, mut cache: config::Cache) -> config::Cache {
+    pub fn over(self, mut cache: config::Cache) -> config::Cache {
         let bytes = |size: bytesize::ByteSize| size.as_u64() as usize;
         cache.ttl = self.ttl.unwrap_or(cache.ttl);
         cache.ttl_jitter = self.ttl_jitter.unwrap_or(cache.ttl_jitter);
@@ -186,8 +188,8 @@ impl CacheOptions {
     }
 }
 
-/// Puts the layers around `inner`: the same for every store.
-fn layers(
+/// Puts the layers around `inner`: the same for every store, also for one of a plugin's own.
+pub fn layers(
     inner: Arc<dyn Source>,
     store: Arc<dyn CacheStore>,
     settings: &config::Cache,
@@ -197,10 +199,13 @@ fn layers(
     let mut source: Arc<dyn Source> =
         Arc::new(Cached::new(inner, store.clone(), settings, setup, oversize.clone()));
     if settings.coalesce {
-        source = Arc::new(Coalesced::new(source, oversize));
+        source = Arc::new(Coalesced::new(source, oversize.clone()));
     }
     if settings.compress {
-        source = Arc::new(Coded::new(source, store.clone(), settings, setup));
+        source = Arc::new(Coded::new(source, store.clone(), settings, setup, oversize.clone()));
+        if settings.coalesce {
+            source = Arc::new(Coalesced::new(source, oversize).of_codings());
+        }
     }
     Wrapped { source, store: Some(store) }
 }

@@ -22,6 +22,8 @@ use crate::store::{ErrorKind, Source, StoreError};
 
 /// A value is the 128-bit hash of the body as identity, then the body.
 const HASH_BYTES: usize = 16;
+/// Room for a value before any was seen.
+const FIRST_GUESS: usize = 1 << 20;
 /// Entries on their way to Redis at a time; each is copied once into the driver's buffer.
 const PUTS_AT_ONCE: usize = 4;
 
@@ -33,7 +35,8 @@ pub struct Redis {
     next: AtomicUsize,
     prefix: String,
     timeout: Duration,
-    max_entry: usize,
+    /// The largest value seen so far; before the first, a guess.
+    largest: AtomicUsize,
     budget: Budget,
     puts: Semaphore,
 }
@@ -62,7 +65,7 @@ impl Redis {
             next: AtomicUsize::new(0),
             prefix: settings.key_prefix.clone(),
             timeout: settings.redis_timeout,
-            max_entry: settings.max_entry,
+            largest: AtomicUsize::new(FIRST_GUESS.min(settings.max_entry)),
             budget,
             puts: Semaphore::new(PUTS_AT_ONCE),
         })
@@ -86,8 +89,9 @@ impl Redis {
     }
 
     async fn get(&self, key: &CacheKey) -> Result<Option<Entry>, Fault> {
-        // The size is not known beforehand, so the largest is reserved and the rest given back.
-        let most = (self.max_entry + HASH_BYTES).min(self.budget.total());
+        // The size is not known beforehand: as much as the largest so far is reserved, and what
+        // was too much is given back.
+        let most = self.largest.load(Ordering::Relaxed).min(self.budget.total());
         let reserving = tokio::time::timeout(self.timeout, self.budget.reserve(most));
         let Ok(Some(charge)) = reserving.await else { return Err(Fault::NoRoom) };
         if most == 0 {
@@ -101,11 +105,16 @@ impl Redis {
         let (value, ttl_ms): (Option<Bytes>, i64) =
             self.within(command.query_async(&mut connection)).await?;
         let Some(value) = value else { return Ok(None) };
+        self.largest.fetch_max(value.len(), Ordering::Relaxed);
         let Some((hash, _)) = value.split_first_chunk::<HASH_BYTES>() else {
             return Err(Fault::Failed(format!("Redis: {name} is not an entry of ours").into()));
         };
         let hash = Fingerprint(u128::from_be_bytes(*hash));
-        charge.release(most.saturating_sub(value.len()));
+        match value.len().checked_sub(most) {
+            // In memory already; whether the budget has room for the difference changes nothing.
+            Some(more) => drop(charge.try_add(more)),
+            None => charge.release(most - value.len()),
+        }
         let body = Whole::charged(value.slice(HASH_BYTES..), value.len(), hash, charge);
         // Below 0: it expired between the two commands.
         let left = Duration::from_millis(u64::try_from(ttl_ms).unwrap_or(0));
@@ -114,6 +123,7 @@ impl Redis {
 
     async fn put(&self, key: &CacheKey, entry: Entry) -> Result<(), Fault> {
         let _turn = self.puts.acquire().await;
+        self.largest.fetch_max(entry.body.len() + HASH_BYTES, Ordering::Relaxed);
         let left = entry.expires.saturating_duration_since(Instant::now());
         if left < Duration::from_millis(1) {
             return Ok(());

@@ -96,18 +96,6 @@ impl Admin for PostgresAdmin {
         Box::pin(async { self.migrate().await.map_err(|error| statement_error(&error)) })
     }
 
-    fn has_products(&mut self) -> BoxFuture<'_, Result<Option<bool>, StoreError>> {
-        const TABLE: &str = "select to_regclass('products') is not null";
-        const ROWS: &str = "select exists (select from products)";
-        Box::pin(async {
-            let error = |error| statement_error(&error);
-            if !self.client.query_one(TABLE, &[]).await.map_err(error)?.get::<_, bool>(0) {
-                return Ok(None);
-            }
-            Ok(Some(self.client.query_one(ROWS, &[]).await.map_err(error)?.get(0)))
-        })
-    }
-
     fn load<'a>(
         &'a mut self,
         feed: &'a mut dyn ProductFeed,
@@ -164,6 +152,7 @@ fn put_row(out: &mut BytesMut, row: &ProductRow<'_>) {
             Cell::Int(value) if index == STOCK => out.put_i32(value as i32),
             Cell::Int(value) => out.put_i64(value),
             Cell::Text(text) => out.put_slice(text.as_bytes()),
+            Cell::Unchecked(bytes) => out.put_slice(bytes),
             Cell::Decimal { unscaled, .. } => numeric::write_cents(out, unscaled),
             Cell::Timestamp(micros) => out.put_i64(micros - POSTGRES_EPOCH_MICROS),
         }

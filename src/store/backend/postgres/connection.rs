@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Statement};
 
 use super::super::sql::{Bind, Fragments};
-use super::super::{COLUMNS, Connection, KINDS, StartedRows};
+use super::super::{Connection, KINDS, StartedRows};
 use super::numeric::Cents;
 use super::{decode, statement_error};
 use crate::query::ProductQuery;
@@ -51,6 +51,13 @@ impl PostgresConnection {
         let values: Vec<Value<'_>> = sql.binds.iter().map(|bind| Value::from(*bind)).collect();
         let values = values.iter().map(Value::as_sql);
         self.client.query_raw(&statement, values).await.map_err(failed)
+    }
+}
+
+/// The manager lists every connection that it made until it is told to forget it.
+impl Drop for PostgresConnection {
+    fn drop(&mut self) {
+        self.manager.detach(&mut self.client);
     }
 }
 
@@ -154,14 +161,11 @@ impl RowSource for PostgresRows {
                     return Poll::Ready(Err(Failed { error, settled: true }));
                 }
             };
-            let mut cells = [crate::rows::Cell::Null; COLUMNS.len()];
-            for (index, cell) in cells.iter_mut().enumerate() {
-                *cell = match decode::cell(&row, index, KINDS[index]) {
-                    Ok(cell) => cell,
-                    // Rows are still coming, so the connection is not at rest.
-                    Err(error) => return Poll::Ready(Err(Failed { error, settled: false })),
-                };
-            }
+            let cells = match decode::product(&row) {
+                Ok(cells) => cells,
+                // Rows are still coming, so the connection is not at rest.
+                Err(error) => return Poll::Ready(Err(Failed { error, settled: false })),
+            };
             if sink.row(&cells) == Flow::Pause {
                 return Poll::Ready(Ok(Progress::Paused));
             }

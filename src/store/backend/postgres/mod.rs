@@ -28,6 +28,12 @@ pub(super) struct Postgres {
     fragments: Arc<Fragments>,
 }
 
+/// The fragments of this dialect.
+pub(super) fn fragments() -> Fragments {
+    let file = include_str!("../../../../sql/postgres/products_query.sql");
+    Fragments::parse(file, Placeholder::Dollar)
+}
+
 impl Postgres {
     pub fn new(settings: &config::Database, url: &config::DatabaseUrl) -> Result<Self, StoreError> {
         let mut base: tokio_postgres::Config = url.expose().parse().map_err(|error| {
@@ -38,12 +44,9 @@ impl Postgres {
         if base.get_application_name().is_none() {
             base.application_name("poolwise");
         }
-        let recycling_method = match settings.recycle {
-            config::Recycle::Fast => RecyclingMethod::Fast,
-            config::Recycle::Verified => RecyclingMethod::Verified,
-        };
+        // Whether to check at all is the pool's decision; a check is a round trip.
         let manager = |config: tokio_postgres::Config| {
-            let checks = ManagerConfig { recycling_method: recycling_method.clone() };
+            let checks = ManagerConfig { recycling_method: RecyclingMethod::Verified };
             Arc::new(Manager::from_config(config, NoTls, checks))
         };
         let mut limited = base.clone();
@@ -51,14 +54,7 @@ impl Postgres {
         let own_options = base.get_options().unwrap_or_default();
         let timeout_ms = settings.statement_timeout.as_millis();
         limited.options(format!("{own_options} -c statement_timeout={timeout_ms}"));
-        Ok(Self {
-            serving: manager(limited),
-            own: manager(base),
-            fragments: Arc::new(Fragments::parse(
-                include_str!("../../../../sql/postgres/products_query.sql"),
-                Placeholder::Dollar,
-            )),
-        })
+        Ok(Self { serving: manager(limited), own: manager(base), fragments: Arc::new(fragments()) })
     }
 
     async fn own_client(&self) -> Result<ClientWrapper, StoreError> {
@@ -94,6 +90,18 @@ impl Backend for Postgres {
 
     fn watch(&self) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
         Box::pin(async { Ok(Box::new(PostgresWatch(self.own_client().await?)) as Box<dyn Watch>) })
+    }
+
+    fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>> {
+        const TABLE: &str = "select to_regclass('products') is not null";
+        const ROWS: &str = "select exists (select from products)";
+        Box::pin(async {
+            let client = self.own_client().await?;
+            let ask = async |sql| client.query_one(sql, &[]).await.map(|row| row.get::<_, bool>(0));
+            let answer =
+                async { if ask(TABLE).await? { ask(ROWS).await.map(Some) } else { Ok(None) } };
+            answer.await.map_err(|error| statement_error(&error))
+        })
     }
 
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>> {

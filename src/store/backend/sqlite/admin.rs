@@ -71,15 +71,6 @@ impl Admin for SqliteAdmin {
         Box::pin(self.run(migrate))
     }
 
-    fn has_products(&mut self) -> BoxFuture<'_, Result<Option<bool>, StoreError>> {
-        Box::pin(self.run(|connection| {
-            if !connection.table_exists(None, "products")? {
-                return Ok(None);
-            }
-            has_rows(connection).map(Some)
-        }))
-    }
-
     fn load<'a>(
         &'a mut self,
         feed: &'a mut dyn ProductFeed,
@@ -90,7 +81,7 @@ impl Admin for SqliteAdmin {
     }
 }
 
-fn has_rows(connection: &Connection) -> rusqlite::Result<bool> {
+pub(super) fn has_rows(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("select exists (select 1 from products)", [], |row| row.get(0))
 }
 
@@ -167,6 +158,7 @@ impl From<Cell<'_>> for OwnedCell {
             Cell::Int(value) | Cell::Timestamp(value) => Value::Integer(value),
             Cell::Decimal { unscaled, .. } => Value::Integer(unscaled),
             Cell::Text(text) => Value::Text(text.to_owned()),
+            Cell::Unchecked(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
         })
     }
 }

@@ -73,6 +73,23 @@ impl Backend for Sqlite {
         Box::pin(async { Ok(Box::new(NoServer) as Box<dyn Watch>) })
     }
 
+    fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>> {
+        Box::pin(async {
+            if !self.path.exists() {
+                return Ok(None);
+            }
+            let path = self.path.clone();
+            let thread = SqliteThread::start("sqlite-reader", move || open_reader(&path)).await?;
+            let ask = |connection: &mut rusqlite::Connection| {
+                if !connection.table_exists(None, "products")? {
+                    return Ok(None);
+                }
+                admin::has_rows(connection).map(Some)
+            };
+            thread.run(ask).await?.map_err(|error| store_error(&error))
+        })
+    }
+
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>> {
         Box::pin(async {
             let path = self.path.clone();

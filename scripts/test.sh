@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Everything that has to hold: formatting, lints, documentation, tests, the example, the exported
+# documents, licences. Installs PostgreSQL and Redis from Debian where they are missing; the tests
+# start private servers of their own, so that nothing that runs on this machine is touched.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+
+step() { printf '\n==> %s\n' "$*"; }
+skipped() { printf 'skipped: %s\n' "$*"; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# The packages of the programs that are missing.
+missing() {
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || echo postgresql
+    has redis-server || echo redis-server
+}
+
+install() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        has sudo || { echo "error: $* must be installed, by root or through sudo: apt-get install $*" >&2; exit 1; }
+        as_root=(sudo)
+    fi
+    has apt-get || { echo "error: $* must be installed, and there is no apt-get here" >&2; exit 1; }
+    "${as_root[@]}" apt-get update -q
+    # RUNLEVEL=1: the packages' own servers need not start.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get install -yq --no-install-recommends "$@"
+}
+
+step "servers for the tests"
+mapfile -t packages < <(missing)
+if [ "${#packages[@]}" -gt 0 ]; then install "${packages[@]}"; else echo "all there"; fi
+
+step "cargo fmt"
+if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else skipped "rustfmt is not installed"; fi
+
+step "cargo clippy"
+if cargo clippy --version >/dev/null 2>&1; then
+    cargo clippy --all-targets --locked -- -D warnings
+else
+    skipped "clippy is not installed"
+fi
+
+step "cargo doc"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+
+step "cargo test"
+cargo test --locked
+
+step "the example"
+cargo run --quiet --locked --example custom_strategy
+
+step "the exported documents"
+cargo run --quiet --locked -- openapi --check
+
+step "cargo deny"
+if cargo deny --version >/dev/null 2>&1; then cargo deny check; else skipped "cargo-deny is not installed"; fi
+
+step "everything passed"

@@ -1,0 +1,59 @@
+//! What the tests stand on: servers, data sets, services and clients. It asserts nothing about
+//! the service itself.
+
+mod client;
+mod data;
+mod postgres;
+mod process;
+mod proxy;
+mod redis;
+mod service;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+pub use client::{Answer, Client, SlowClient};
+pub use data::{Dataset, FEW, Filter, MANY};
+pub use postgres::{Postgres, connect};
+pub use proxy::Proxy;
+pub use redis::Redis;
+pub use service::{Backend, Database, Service, Setup, subject};
+
+/// A folder for files of the tests; it goes when the test process does, however it ends.
+pub fn folder() -> &'static Path {
+    static FOLDER: OnceLock<(PathBuf, process::Process)> = OnceLock::new();
+    let (path, _janitor) = FOLDER.get_or_init(|| {
+        let path = process::temp_folder("files");
+        let janitor = process::Process::start(&path, &path.join("log"), "sleep", &["infinity"]);
+        (path, janitor)
+    });
+    path
+}
+
+/// A name that no other test of this process uses.
+pub fn unique(prefix: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until `holds`, for at most 5 s.
+pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether something holds now and still after a while.
+pub async fn steadily(holds: impl Fn() -> bool) -> bool {
+    for _ in 0..15 {
+        if !holds() {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
+}
