@@ -175,12 +175,10 @@ pub(super) fn resolve(
 ) -> Option<Config> {
     let file = file?;
     let server = server(file.server, problems);
-    let embedded = file.database.url.is_none()
-        && file.database.host.is_none()
-        && file.database.backend == Backend::Sqlite;
+    let of_its_own = file.database.url.is_some() || file.database.host.is_some();
     let database = database(file.database, problems);
     let cache = cache(file.cache, problems);
-    let auto = file.seed.auto.unwrap_or(embedded);
+    let auto = file.seed.auto.unwrap_or(!of_its_own && database.backend == Backend::Sqlite);
     let seed = Seed { auto, rows: file.seed.rows, seed: file.seed.seed };
     if seed.rows == 0 || seed.rows > i64::MAX as u64 {
         problems.push("`seed.rows` must be at least 1".into());

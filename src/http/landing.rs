@@ -25,11 +25,14 @@ pub(super) fn routes(state: Arc<State>, spec: &Spec) -> impl Endpoint + 'static 
             "filter: false, tryItOutEnabled: true, defaultModelsExpandDepth: 0,",
         );
     let json = spec.json.clone();
+    let api = Arc::new(service.into_endpoint());
     Route::new()
-        .at("/*path", service.into_endpoint())
         .at("/", page(LANDING.to_owned(), "text/html; charset=utf-8"))
         .at("/docs", page(docs, "text/html; charset=utf-8"))
         .at("/openapi.json", page(json, "application/json"))
+        // Not as one wildcard, which would win over "/".
+        .at("/:first", api.clone())
+        .at("/:first/*rest", api)
 }
 
 fn page(body: String, content_type: &'static str) -> impl Endpoint + 'static {

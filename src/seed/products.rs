@@ -174,7 +174,7 @@ fn price_cents(seed: u64, row: u64) -> i64 {
 /// How many documented price windows there are.
 pub const PRICE_WINDOWS: usize = 22;
 
-/// Price windows, as `min_price` and `max_price` in cents, of which each matches 35 % of the rows
+/// The price windows of docs/DATA.md, as `min_price` and `max_price` in cents, of which each matches 35 % of the rows
 /// (34 to 36 % of any data set of 1,000 rows or more).
 pub fn price_windows() -> [(i64, i64); PRICE_WINDOWS] {
     // From 0 in steps of 2.95 %: the last one ends just below 100 %.
@@ -222,6 +222,16 @@ mod tests {
                 let percent = found as f64 * 100.0 / rows as f64;
                 assert!((34.0..=36.0).contains(&percent), "{min}..{max} of {rows}: {percent} %");
             }
+        }
+    }
+
+    #[test]
+    fn every_price_window_is_documented() {
+        let document = include_str!("../../docs/DATA.md");
+        for (min, max) in price_windows() {
+            let decimal = |cents: i64| format!("{}.{:02}", cents / 100, cents % 100);
+            let window = format!("`min_price={}&max_price={}`", decimal(min), decimal(max));
+            assert!(document.contains(&window), "{window} is not in docs/DATA.md");
         }
     }
 

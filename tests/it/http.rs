@@ -62,13 +62,13 @@ async fn a_product_is_one_object(#[values("64MiB", "0")] budget: &str) {
     let setup = Setup::few(Backend::Sqlite).with(&format!("server.body_budget = {budget:?}"));
     let service = setup.start().await;
     let client = service.client;
-    for id in [2_001, i64::MAX] {
+    for id in [-1, 0, 2_001, i64::MAX] {
         let answer = client.get(&format!("/products/{id}")).await;
         assert_eq!((answer.status.as_u16(), &*answer.problem()), (404, "not-found"));
     }
     let answer = client.get("/products/97").await;
     assert!(answer.status == 200 && answer.body == Dataset::of(FEW).0[96].json);
-    for id in ["0", "-1", "1.5", "one", "9223372036854775808"] {
+    for id in ["1.5", "one", "9223372036854775808"] {
         let answer = client.get(&format!("/products/{id}")).await;
         assert_eq!(answer.status, 400, "{id}: {answer:?}");
         answer.problem();

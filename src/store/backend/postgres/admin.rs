@@ -78,7 +78,7 @@ impl PostgresAdmin {
         transaction.batch_execute("set local client_min_messages = warning").await?;
         transaction.batch_execute(DROP_INDEXES).await?;
         let rows = copy(&transaction, feed, on_progress).await?;
-        transaction.batch_execute("set local maintenance_work_mem = '256MB'").await?;
+        transaction.batch_execute("set local maintenance_work_mem = '1GB'").await?;
         transaction.batch_execute(INDEXES).await?;
         transaction
             .batch_execute(
