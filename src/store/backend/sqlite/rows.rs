@@ -36,6 +36,9 @@ enum Packed {
 struct Batch {
     cells: Vec<[Packed; COLUMNS.len()]>,
     text: String,
+    /// Whether no rows follow. A thread that dies never says so, so that rows that broke off are
+    /// not taken for all.
+    last: bool,
 }
 
 type Sender = mpsc::Sender<Result<Batch, StoreError>>;
@@ -94,6 +97,7 @@ fn step(
             return Ok(());
         }
     }
+    batch.last = true;
     // The receiver may be gone: then the rows were abandoned.
     let _ = sender.blocking_send(Ok(batch));
     Ok(())
@@ -138,14 +142,21 @@ impl RowSource for SqliteRows {
                     return Poll::Ready(Ok(Progress::Paused));
                 }
             }
+            if self.batch.last {
+                return Poll::Ready(Ok(Progress::Finished));
+            }
             match ready!(self.batches.poll_recv(cx)) {
                 Some(Ok(batch)) => {
                     self.batch = batch;
                     self.next = 0;
                 }
-                None => return Poll::Ready(Ok(Progress::Finished)),
                 Some(Err(error)) => {
                     return Poll::Ready(Err(Failed { error, settled: true }));
+                }
+                None => {
+                    let detail = "the thread of a SQLite connection died";
+                    let error = StoreError::new(ErrorKind::Disconnected, detail);
+                    return Poll::Ready(Err(Failed { error, settled: false }));
                 }
             }
         }
