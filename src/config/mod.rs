@@ -3,6 +3,7 @@
 //! Knows which keys there are and how they depend on each other; plugins check their own options
 //! through [`PluginCheck`]. Nothing here opens a connection.
 
+mod database_url;
 mod file;
 mod layers;
 mod resolve;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use super::{CacheKey, CacheSetup, CacheStore, Entry, Fault, Oversize, jittered};
+use super::{CacheKey, CacheSetup, CacheStore, Entry, Fault, Oversize, hit, jittered};
 use crate::config;
 use crate::observe::{CacheMeter, Throttle};
 use crate::query::ProductQuery;
-use crate::store::{Body, CacheStatus, Reply, RequestContext, Source, StoreError, Timing};
+use crate::store::{Body, CacheStatus, Reply, RequestContext, Source, StoreError};
 
 /// A fault of the store is warned of once in this time.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ impl Cached {
         let found = self.store.get(&key).await;
         let asking = asked.elapsed();
         let mut reply = match found {
-            Ok(Some(entry)) => hit(entry),
+            Ok(Some(entry)) => hit(entry, None, asked),
             Ok(None) => self.fill(key, query, context).await?,
             Err(fault) => {
                 self.faults.note(&fault);
@@ -112,13 +112,6 @@ impl Cached {
     }
 }
 
-fn hit(entry: Entry) -> Reply {
-    let mut reply = Reply::fresh(Body::Whole(entry.body), Timing::default());
-    reply.cache = Some(CacheStatus::Hit);
-    reply.expires = Some(entry.expires);
-    reply
-}
-
 impl Source for Cached {
     fn fetch<'a>(
         &'a self,
@@ -131,9 +124,7 @@ impl Source for Cached {
     fn ready(&self, query: &ProductQuery, _: &RequestContext) -> Option<Reply> {
         let asked = Instant::now();
         let entry = self.store.peek(&CacheKey::new(&self.strategy, query, None))?;
-        let mut reply = hit(entry);
-        reply.timing.cache = Some(asked.elapsed());
-        Some(reply)
+        Some(hit(entry, None, asked))
     }
 }
 

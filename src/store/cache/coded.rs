@@ -9,11 +9,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::cached::Faults;
-use super::{CacheKey, CacheSetup, CacheStore, Entry, Oversize};
+use super::{CacheKey, CacheSetup, CacheStore, Entry, Oversize, hit};
 use crate::config;
 use crate::encode::Whole;
 use crate::query::ProductQuery;
-use crate::store::{Body, CacheStatus, Coding, Reply, RequestContext, Source, StoreError, Timing};
+use crate::store::{Body, Coding, Reply, RequestContext, Source, StoreError};
 
 /// zstd's own default: about the ratio of gzip at its default in a fifth of the time.
 const ZSTD_LEVEL: i32 = 3;
@@ -70,7 +70,7 @@ impl Coded {
         let key = CacheKey::new(&self.workshop.strategy, query, Some(coding));
         let asked = Instant::now();
         match self.workshop.store.get(&key).await {
-            Ok(Some(entry)) => return Ok(hit(entry, coding, asked)),
+            Ok(Some(entry)) => return Ok(hit(entry, Some(coding), asked)),
             Ok(None) => {}
             // The fetch below meets the same fault and says so.
             Err(_) => return self.inner.fetch(query, context).await,
@@ -83,15 +83,6 @@ impl Coded {
         }
         Ok(reply)
     }
-}
-
-fn hit(entry: Entry, coding: Coding, asked: Instant) -> Reply {
-    let timing = Timing { cache: Some(asked.elapsed()), ..Timing::default() };
-    let mut reply = Reply::fresh(Body::Whole(entry.body), timing);
-    reply.coding = Some(coding);
-    reply.cache = Some(CacheStatus::Hit);
-    reply.expires = Some(entry.expires);
-    reply
 }
 
 impl Source for Coded {
@@ -107,7 +98,7 @@ impl Source for Coded {
         let Some(coding) = context.coding else { return self.inner.ready(query, context) };
         let asked = Instant::now();
         let key = CacheKey::new(&self.workshop.strategy, query, Some(coding));
-        self.workshop.store.peek(&key).map(|entry| hit(entry, coding, asked))
+        self.workshop.store.peek(&key).map(|entry| hit(entry, Some(coding), asked))
     }
 }
 

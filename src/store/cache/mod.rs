@@ -27,7 +27,7 @@ pub use memory::Memory;
 pub use redis::Redis;
 pub use tiered::Tiered;
 
-use super::{Source, StoreError};
+use super::{Body, CacheStatus, Coding, Reply, Source, StoreError, Timing};
 use crate::config;
 use crate::encode::{BodyLimits, Whole};
 use crate::observe::{CacheGauges, CacheMeter};
@@ -208,6 +208,16 @@ pub fn layers(
         }
     }
     Wrapped { source, store: Some(store) }
+}
+
+/// The reply that an entry is, for a request that began to ask at `asked`.
+fn hit(entry: Entry, coding: Option<Coding>, asked: Instant) -> Reply {
+    let timing = Timing { cache: Some(asked.elapsed()), ..Timing::default() };
+    let mut reply = Reply::fresh(Body::Whole(entry.body), timing);
+    reply.coding = coding;
+    reply.cache = Some(CacheStatus::Hit);
+    reply.expires = Some(entry.expires);
+    reply
 }
 
 /// `ttl`, shortened at random by up to `jitter` of it.

@@ -1,0 +1,106 @@
+//! Where the database is, from a URL or its parts.
+
+use super::file::{self, Backend};
+use super::url::{DatabaseUrl, percent_encode};
+
+/// Stands where a problem was noted instead of a URL.
+pub(super) fn missing_url() -> DatabaseUrl {
+    DatabaseUrl::new("")
+}
+
+/// `url`, or the same in parts; both is an error.
+pub(super) fn database_url(
+    raw: &file::Database,
+    problems: &mut Vec<String>,
+) -> Option<DatabaseUrl> {
+    let parts: Vec<&str> = [
+        ("host", raw.host.is_some()),
+        ("port", raw.port.is_some()),
+        ("name", raw.name.is_some()),
+        ("user", raw.user.is_some()),
+        ("password", raw.password.is_some()),
+        ("password_file", raw.password_file.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(key, given)| given.then_some(key))
+    .collect();
+    if let Some(url) = &raw.url {
+        if !parts.is_empty() {
+            problems.push(format!(
+                "`database.url` and `database.{}` are both set; keep the url or the parts",
+                parts.join("`, `database.")
+            ));
+        }
+        return checked_url("database.url", url, raw.backend, problems);
+    }
+    if raw.password.is_some() && raw.password_file.is_some() {
+        problems
+            .push("`database.password` and `database.password_file` are both set; keep one".into());
+    }
+    match raw.backend {
+        Backend::Sqlite => {
+            if parts.iter().any(|part| *part != "name") {
+                problems.push(format!(
+                    "`database.{}` means nothing to SQLite; it takes `database.name`, a path, or `database.url`",
+                    parts.join("`, `database.")
+                ));
+            }
+            let path = raw.name.as_deref().unwrap_or("data/poolwise.db");
+            Some(DatabaseUrl::new(format!("sqlite:{path}")))
+        }
+        Backend::Postgres => postgres_url(raw, problems),
+    }
+}
+
+fn postgres_url(raw: &file::Database, problems: &mut Vec<String>) -> Option<DatabaseUrl> {
+    let Some(host) = &raw.host else {
+        problems.push(
+            "`database.url` or `database.host` must be set when `database.backend` is \"postgres\""
+                .into(),
+        );
+        return None;
+    };
+    let password = match &raw.password_file {
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Some(text.lines().next().unwrap_or_default().to_owned()),
+            Err(error) => {
+                problems.push(format!(
+                    "`database.password_file`: {} cannot be read: {error}",
+                    path.display()
+                ));
+                None
+            }
+        },
+        None => raw.password.clone(),
+    };
+    let user = percent_encode(raw.user.as_deref().unwrap_or("poolwise"));
+    let password = password.map(|p| format!(":{}", percent_encode(&p))).unwrap_or_default();
+    // A path is the folder of a Unix socket, which a URL takes percent-encoded.
+    let host = if host.starts_with('/') { percent_encode(host) } else { host.clone() };
+    let port = raw.port.unwrap_or(5432);
+    let name = percent_encode(raw.name.as_deref().unwrap_or("poolwise"));
+    Some(DatabaseUrl::new(format!("postgres://{user}{password}@{host}:{port}/{name}")))
+}
+
+/// A URL whose scheme is the backend's; anything else is a problem.
+pub(super) fn checked_url(
+    key: &str,
+    url: &str,
+    backend: Backend,
+    problems: &mut Vec<String>,
+) -> Option<DatabaseUrl> {
+    let schemes: &[&str] = match backend {
+        Backend::Sqlite => &["sqlite:"],
+        Backend::Postgres => &["postgres://", "postgresql://"],
+    };
+    if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        problems.push(format!(
+            "`{key}`: {} does not start with {:?}, which `database.backend` = {:?} asks for",
+            DatabaseUrl::new(url),
+            schemes[0],
+            backend.name(),
+        ));
+        return None;
+    }
+    Some(DatabaseUrl::new(url))
+}
