@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod encode;
 pub mod http;
+pub mod lab;
 pub mod observe;
 pub mod query;
 pub mod rows;

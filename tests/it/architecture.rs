@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module at the top of `src/` may use of the others: imports point one way.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("query", &[]),
     ("rows", &[]),
     ("observe", &[]),
@@ -15,7 +15,8 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("seed", &["rows", "config", "store"]),
     ("http", &["query", "encode", "store", "config", "observe"]),
     ("server", &["encode", "store", "http", "config", "seed"]),
-    ("cli", &["store", "http", "config", "seed", "server"]),
+    ("lab", &["config"]),
+    ("cli", &["store", "http", "config", "seed", "server", "lab"]),
 ];
 
 fn root() -> &'static Path {

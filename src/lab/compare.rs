@@ -1,0 +1,1 @@
+//! Two runs side by side: better, worse, or no measurable difference.

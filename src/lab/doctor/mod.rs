@@ -1,0 +1,1 @@
+//! The doctor: arithmetic on plans, configurations and claims, before anything is run.

@@ -1,0 +1,1 @@
+//! Samplers: what the service, the database, Redis and the driver itself use, on one clock.

@@ -1,0 +1,142 @@
+//! The figures of the tables: one list with name, unit and direction of each.
+
+use serde::{Deserialize, Serialize};
+
+/// Which direction of a figure is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// Less is better.
+    Less,
+    /// More is better.
+    More,
+    /// Neither: it describes.
+    Neither,
+}
+
+macro_rules! figures {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $label:literal, $unit:literal, $better:ident;)*) => {
+        /// A figure of an endpoint under a load.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Figure {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Figure {
+            /// Every figure, in the order of the tables.
+            pub const ALL: &[Figure] = &[$(Figure::$variant,)*];
+
+            /// Its name in files and plans, with its unit.
+            pub fn name(self) -> &'static str {
+                match self { $(Figure::$variant => $name,)* }
+            }
+
+            /// Its name for people, without its unit.
+            pub fn label(self) -> &'static str {
+                match self { $(Figure::$variant => $label,)* }
+            }
+
+            /// Its unit, empty for a plain number. Shares are 0 to 1 and shown in percent.
+            pub fn unit(self) -> &'static str {
+                match self { $(Figure::$variant => $unit,)* }
+            }
+
+            /// Which direction is good.
+            pub fn better(self) -> Better {
+                match self { $(Figure::$variant => Better::$better,)* }
+            }
+        }
+    };
+}
+
+figures! {
+    /// Whole answers with a status below 400, a second.
+    Rate, "requests_per_second", "requests", "/s", More;
+    /// Mean latency, from the intended begin to the last byte.
+    LatencyMean, "latency_mean_ms", "mean response time", "ms", Less;
+    /// Its 50th percentile.
+    LatencyP50, "latency_p50_ms", "p50", "ms", Less;
+    /// Its 95th percentile.
+    LatencyP95, "latency_p95_ms", "p95", "ms", Less;
+    /// Its 99th percentile.
+    LatencyP99, "latency_p99_ms", "p99", "ms", Less;
+    /// Mean time from when the request was sent to the last byte.
+    ServiceTimeMean, "service_time_mean_ms", "mean service time", "ms", Less;
+    /// 50th percentile of the time to the first byte of the body.
+    FirstByteP50, "first_byte_p50_ms", "first byte, p50", "ms", Less;
+    /// Share of requests that failed.
+    Errors, "error_share", "errors", "%", Less;
+    /// Bytes of body of an answer.
+    BodyBytes, "body_bytes", "body", "bytes", Neither;
+    /// Bytes of bodies a second.
+    BodyBytesRate, "body_bytes_per_second", "bodies", "bytes/s", More;
+    /// Share of answers that came from the cache (hits and coalesced) by their header.
+    HitRate, "hit_rate", "cache hit rate", "%", More;
+    /// CPU of the service, in percent of one core.
+    ApiCpu, "api_cpu_percent", "CPU of the API", "% of a core", Neither;
+    /// CPU time of the service per 1,000 answers.
+    ApiCpuCost, "api_cpu_seconds_per_1000", "CPU of the API per 1,000", "s", Less;
+    /// Memory of the service, mean.
+    ApiMemory, "api_memory_bytes", "memory of the API", "bytes", Less;
+    /// Memory of the service, highest sample.
+    ApiMemoryMax, "api_memory_max_bytes", "memory of the API, highest", "bytes", Less;
+    /// The mean as a share of its limit.
+    ApiMemoryShare, "api_memory_share", "memory of the API / limit", "%", Less;
+    /// Connections of clients to the service, mean.
+    ApiConnections, "api_connections", "connections of the API", "", Neither;
+    /// CPU of the database, in percent of one core.
+    DatabaseCpu, "database_cpu_percent", "CPU of the database", "% of a core", Neither;
+    /// CPU time of the database per 1,000 answers.
+    DatabaseCpuCost, "database_cpu_seconds_per_1000", "CPU of the database per 1,000", "s", Less;
+    /// Memory of the database, mean.
+    DatabaseMemory, "database_memory_bytes", "memory of the database", "bytes", Less;
+    /// Memory of the database, highest sample.
+    DatabaseMemoryMax, "database_memory_max_bytes", "memory of the database, highest", "bytes", Less;
+    /// The mean as a share of its limit.
+    DatabaseMemoryShare, "database_memory_share", "memory of the database / limit", "%", Less;
+    /// Connections open to the database, mean of the samples.
+    DatabaseConnections, "database_connections", "connections of the database", "", Less;
+    /// Connections open to the database, highest sample.
+    DatabaseConnectionsMax, "database_connections_max", "connections of the database, highest", "", Less;
+    /// Connections opened to the database per 1,000 answers, as the service counts them.
+    ConnectionsOpened, "connections_opened_per_1000", "connections opened per 1,000", "", Less;
+    /// Transactions of the database per 1,000 answers.
+    DatabaseOperations, "database_transactions_per_1000", "transactions per 1,000", "", Less;
+    /// CPU of Redis, in percent of one core.
+    RedisCpu, "redis_cpu_percent", "CPU of Redis", "% of a core", Neither;
+    /// CPU time of Redis per 1,000 answers.
+    RedisCpuCost, "redis_cpu_seconds_per_1000", "CPU of Redis per 1,000", "s", Less;
+    /// Memory of Redis, mean.
+    RedisMemory, "redis_memory_bytes", "memory of Redis", "bytes", Less;
+    /// Memory of Redis, highest sample.
+    RedisMemoryMax, "redis_memory_max_bytes", "memory of Redis, highest", "bytes", Less;
+    /// The mean as a share of its limit.
+    RedisMemoryShare, "redis_memory_share", "memory of Redis / limit", "%", Less;
+    /// Clients connected to Redis, mean.
+    RedisConnections, "redis_connections", "connections of Redis", "", Neither;
+    /// Commands of Redis per 1,000 answers.
+    RedisOperations, "redis_commands_per_1000", "commands per 1,000", "", Less;
+    /// Bytes that Redis sent per 1,000 answers.
+    RedisSent, "redis_sent_bytes_per_1000", "sent by Redis per 1,000", "bytes", Less;
+    /// Bytes that Redis received per 1,000 answers.
+    RedisReceived, "redis_received_bytes_per_1000", "received by Redis per 1,000", "bytes", Less;
+    /// Share of the pool's connections in use, mean of the samples.
+    PoolUse, "pool_use", "pool in use", "%", Neither;
+    /// Requests waiting for a connection, mean of the samples.
+    PoolWaiting, "pool_waiting", "waiting for a connection", "", Less;
+    /// 95th percentile of the wait for a connection, as the service last reported it.
+    PoolWaitP95, "pool_wait_p95_ms", "wait for a connection, p95", "ms", Less;
+    /// CPU of the load driver, in percent of one core.
+    DriverCpu, "driver_cpu_percent", "CPU of the load driver", "% of a core", Neither;
+}
+
+impl std::str::FromStr for Figure {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Figure::ALL.iter().find(|figure| figure.name() == name);
+        found.copied().ok_or_else(|| {
+            let names: Vec<&str> = Figure::ALL.iter().map(|figure| figure.name()).collect();
+            format!("there is no figure {name:?}; there are {}", names.join(", "))
+        })
+    }
+}
