@@ -45,8 +45,7 @@ impl Coalesced {
         query: &ProductQuery,
         context: &RequestContext,
     ) -> Result<Reply, StoreError> {
-        let passes = self.codings_only && context.coding.is_none();
-        if passes || self.oversize.contains(query) {
+        if self.oversize.contains(query) {
             return self.inner.fetch(query, context).await;
         }
         let asked = Instant::now();
@@ -74,6 +73,10 @@ impl Source for Coalesced {
         query: &'a ProductQuery,
         context: &'a RequestContext,
     ) -> BoxFuture<'a, Result<Reply, StoreError>> {
+        // Who wants no coding is none of its business: the layers below look for an entry themselves.
+        if self.codings_only && context.coding.is_none() {
+            return self.inner.fetch(query, context);
+        }
         Box::pin(async move {
             match self.inner.ready(query, context) {
                 Some(reply) => Ok(reply),
