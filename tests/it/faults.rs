@@ -240,3 +240,23 @@ async fn a_pooled_connection_that_was_closed_costs_no_request(
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_cannot_be_read_names_its_column_in_the_log_only() {
+    let database = Database::scratch(Backend::Postgres, FEW).await;
+    let service = Setup::of(&database).subject(POOL, "\"none\"").start().await;
+    for (column, value, restored) in
+        [("created_at", "'infinity'", "'2024-01-01Z'"), ("price", "'NaN'", "1.25")]
+    {
+        let set = |value| format!("update products set {column} = {value} where id = 7");
+        run(&database, &set(value)).await;
+        assert_problem(&service.subject("").await, 500, "internal");
+        let query = poolwise::query::ProductQuery::default();
+        let source = service.strategy("subject").source.clone();
+        let failed = source.fetch(&query, &Service::context()).await.err();
+        let failed = failed.expect("the row cannot be read").to_string();
+        assert!(failed.contains(&format!("products.{column}")), "{failed}");
+        run(&database, &set(restored)).await;
+        assert_eq!(service.subject("").await.status.as_u16(), 200);
+    }
+}

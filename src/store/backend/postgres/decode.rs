@@ -5,7 +5,7 @@ use std::error::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::super::{Kind, ProductRow};
+use super::super::{COLUMNS, KINDS, Kind, ProductRow};
 use super::numeric;
 use crate::rows::Cell;
 use crate::store::{ErrorKind, StoreError};
@@ -55,11 +55,27 @@ pub(super) fn product(row: &Row) -> Result<ProductRow<'_>, StoreError> {
             cell(row, 7, instant)?,
         ])
     };
-    read().ok_or_else(|| {
-        let detail = "a column of products holds a value that cannot be read: an infinite \
-            timestamp, or a price that is not a number";
-        StoreError::new(ErrorKind::Internal, detail)
-    })
+    read().ok_or_else(|| unreadable(row))
+}
+
+/// Names the column of which [`product`] could not read the value.
+#[cold]
+fn unreadable(row: &Row) -> StoreError {
+    let is_unreadable = |(index, kind): &(usize, &Kind)| {
+        let found = match kind {
+            Kind::Int => cell(row, *index, whole_number),
+            Kind::Text => cell(row, *index, text),
+            Kind::Price => cell(row, *index, price),
+            Kind::Timestamp => cell(row, *index, instant),
+        };
+        found.is_none()
+    };
+    let column = KINDS.iter().enumerate().find(is_unreadable).map_or("?", |(i, _)| COLUMNS[i]);
+    let detail = format_args!(
+        "column products.{column} holds a value that cannot be read, such as an infinite \
+         timestamp or a price that is not a number"
+    );
+    StoreError::new(ErrorKind::Internal, detail)
 }
 
 /// `None` for a value that cannot be read: a small type, because 21,000 rows have 168,000 cells.
