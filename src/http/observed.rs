@@ -152,34 +152,20 @@ impl HttpBody for Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        let info = &self.info;
-        let took = info.started.elapsed();
-        let answered = info.answered.get();
-        if let Some(answered) = answered {
+        if let Some(answered) = self.info.answered.get() {
             let meter = answered.meter();
             meter.in_flight.dec();
             meter.bytes.inc_by(self.sent);
-            meter.latency.record(took);
+            meter.latency.record(self.info.started.elapsed());
             if self.status.is_server_error() || self.outcome == Outcome::BrokenOff {
                 meter.errors.inc();
             }
         }
-        tracing::info!(
-            target: "poolwise::answer",
-            request_id = &*info.id,
-            method = info.method.as_str(),
-            path = &*info.path,
-            client = %info.client,
-            status = self.status.as_u16(),
-            duration_ms = took.as_micros() as f64 / 1000.0,
-            bytes = self.sent,
-            strategy = answered.map(|answered| &*answered.strategy.name),
-            cache = answered.and_then(|answered| answered.cache).map(|cache| cache.name()),
-            outcome = match self.outcome {
-                Outcome::Complete => None,
-                Outcome::Aborted => Some("client left"),
-                Outcome::BrokenOff => Some("broke off"),
-            },
-        );
+        let outcome = match self.outcome {
+            Outcome::Complete => None,
+            Outcome::Aborted => Some("client left"),
+            Outcome::BrokenOff => Some("broke off"),
+        };
+        self.info.log(Some((self.status, self.sent)), outcome);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use poem::http::{HeaderMap, Method};
+use poem::http::{HeaderMap, Method, StatusCode};
 
 use crate::observe::StrategyMeter;
 use crate::store::{CacheStatus, Strategy};
@@ -22,16 +22,22 @@ pub(super) struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// The log line of a request whose client left before its answer began.
-    pub fn log_unanswered(&self) {
+    /// The log line of a request that is over: with the status and the bytes of the body that went
+    /// out, if an answer began, and how it ended where that was not as it should.
+    pub fn log(&self, answer: Option<(StatusCode, u64)>, outcome: Option<&'static str>) {
+        let answered = self.answered.get();
         tracing::info!(
             target: "poolwise::answer",
             request_id = &*self.id,
             method = self.method.as_str(),
             path = &*self.path,
             client = %self.client,
+            status = answer.map(|(status, _)| status.as_u16()),
             duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0,
-            outcome = "client left before the answer",
+            bytes = answer.map(|(_, bytes)| bytes),
+            strategy = answered.map(|answered| &*answered.strategy.name),
+            cache = answered.and_then(|answered| answered.cache).map(|cache| cache.name()),
+            outcome,
         );
     }
 }

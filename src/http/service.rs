@@ -105,7 +105,7 @@ struct Unanswered(Option<Arc<RequestInfo>>);
 impl Drop for Unanswered {
     fn drop(&mut self) {
         if let Some(info) = &self.0 {
-            info.log_unanswered();
+            info.log(None, Some("client left before the answer"));
         }
     }
 }
