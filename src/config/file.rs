@@ -35,6 +35,7 @@ pub(super) struct Server {
     pub body_buffer: ByteSize,
     pub body_budget: ByteSize,
     pub replicas: u32,
+    pub reports: std::path::PathBuf,
 }
 
 /// `[log]`

@@ -44,6 +44,7 @@ pub struct Server {
     pub body_buffer: usize,
     pub body_budget: usize,
     pub replicas: u32,
+    pub reports: std::path::PathBuf,
 }
 
 /// `[log]`
@@ -231,6 +232,7 @@ fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
         body_buffer: raw.body_buffer.as_u64() as usize,
         body_budget: raw.body_budget.as_u64() as usize,
         replicas: raw.replicas,
+        reports: raw.reports,
     }
 }
 

@@ -1,18 +1,22 @@
 //! The routes: the API, its documentation, and a page to start from.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use poem::endpoint::make_sync;
+use bytes::Bytes;
+use poem::endpoint::{make, make_sync};
 use poem::http::{HeaderValue, header};
 use poem::{Endpoint, IntoEndpoint, Response, Route};
 
-use super::State;
 use super::spec::{self, Spec};
+use super::{State, reports};
 
+/// `<!-- report -->` in it is replaced by the link to the lab's newest report.
 const LANDING: &str = include_str!("landing.html");
 
 /// Everything that is served.
 pub(super) fn routes(state: Arc<State>, spec: &Spec) -> impl Endpoint + 'static {
+    let folder: Arc<Path> = state.config.server.reports.as_path().into();
     let service = spec::service(state);
     // The page comes with its script and style inside; only the document in it is replaced, by
     // the completed one. `<` cannot end a script early that way.
@@ -27,21 +31,39 @@ pub(super) fn routes(state: Arc<State>, spec: &Spec) -> impl Endpoint + 'static 
     let json = spec.json.clone();
     let api = Arc::new(service.into_endpoint());
     Route::new()
-        .at("/", page(LANDING.to_owned(), "text/html; charset=utf-8"))
-        .at("/docs", page(docs, "text/html; charset=utf-8"))
+        .at("/", landing(folder.clone()))
+        .at("/report", reports::newest(folder))
+        .at("/docs", page(docs, HTML))
         .at("/openapi.json", page(json, "application/json"))
         // Not as one wildcard, which would win over "/".
         .at("/:first", api.clone())
         .at("/:first/*rest", api)
 }
 
-fn page(body: String, content_type: &'static str) -> impl Endpoint + 'static {
-    let body = bytes::Bytes::from(body);
-    poem::get(make_sync(move |_| {
-        let mut response = Response::builder().body(body.clone());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response
+const HTML: &str = "text/html; charset=utf-8";
+
+/// The page to start from, with the newest report as it is now.
+fn landing(reports: Arc<Path>) -> impl Endpoint + 'static {
+    poem::get(make(move |_| {
+        let reports = reports.clone();
+        async move {
+            let link = reports::link(&reports).await;
+            content(LANDING.replace("<!-- report -->", &link).into(), HTML)
+        }
     }))
+}
+
+/// A page that is always the same.
+fn page(body: String, content_type: &'static str) -> impl Endpoint + 'static {
+    let body = Bytes::from(body);
+    poem::get(make_sync(move |_| content(body.clone(), content_type)))
+}
+
+/// An answer that is asked for anew each time.
+pub(super) fn content(body: Bytes, content_type: &'static str) -> Response {
+    let mut response = Response::builder().body(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
 }

@@ -7,6 +7,7 @@ mod landing;
 mod negotiate;
 mod observed;
 mod parameters;
+mod reports;
 mod request;
 mod sampler;
 mod service;

@@ -178,3 +178,29 @@ async fn noop_is_empty_and_the_documents_are_there() {
         assert!(!page.body.is_empty());
     }
 }
+
+#[tokio::test]
+async fn the_newest_report_is_linked_from_the_landing_page() {
+    let reports = crate::harness::folder().join(crate::harness::unique("reports"));
+    let setup = Setup::few(Backend::Sqlite);
+    let service = setup.with(&format!("server.reports = {reports:?}")).start().await;
+    let client = service.client;
+    let landing =
+        async || String::from_utf8(client.get("/").await.body.to_vec()).expect("it is UTF-8");
+    assert!(!landing().await.contains("report"));
+    let answer = client.get("/report").await;
+    assert_eq!((answer.status.as_u16(), &*answer.problem()), (404, "not-found"));
+
+    for (name, text) in [("2026-11-20_quick", "old"), ("2026-11-21_case", "new"), ("zzz", "")] {
+        std::fs::create_dir_all(reports.join(name)).expect("it can be made");
+        if !text.is_empty() {
+            std::fs::write(reports.join(name).join("report.html"), text).expect("it is written");
+        }
+    }
+    assert!(
+        landing().await.contains("href=\"/report\">The lab's newest report</a> (2026-11-21_case)")
+    );
+    let answer = client.get("/report").await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"new"[..]));
+    assert!(answer.header("content-type").starts_with("text/html"));
+}
