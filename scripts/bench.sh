@@ -13,7 +13,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 seconds=10
 rounds=3
-only=1,2,3,4,5,6,7,8,9
+only=1,2,3,4,5,6,7,8,9,12
 # The query of cells 1 and 3 to 7, as poolwise composes it.
 select='select id, sku, name, category, price, stock, created_at, updated_at from products where category = :c order by id'
 matching_rows=21000
@@ -40,6 +40,7 @@ table to stdout; progress goes to stderr. Takes about 12 minutes. Keep the machi
                 1 pooled/pgbench   2 the same, limit=100   3 API CPU/database CPU
                 4 memory/nginx     5 redis/redis-benchmark 6 gzip/identity
                 7 peak memory      8 seeding               9 the ceiling, /noop
+                12 the lab's load driver/wrk
 
 Missing programs are installed with apt-get. Exits with 1 when something could not be measured;
 a target that is missed is a result, not an error.
@@ -56,7 +57,8 @@ parse_arguments() {
         --seconds) number "$@" && seconds=$2 && shift ;;
         --rounds) number "$@" && rounds=$2 && shift ;;
         --only)
-            [[ ${2:-} =~ ^[1-9](,[1-9])*$ ]] || die '--only needs numbers from 1 to 9, as in 1,4'
+            [[ ${2:-} =~ ^([1-9]|12)(,([1-9]|12))*$ ]] ||
+                die '--only needs numbers from 1 to 9 and 12, as in 1,4'
             only=$2
             shift
             ;;
@@ -184,6 +186,8 @@ prepare() {
     work=$(mktemp -d "${TMPDIR:-/tmp}/poolwise-bench.XXXXXX")
     chmod 755 "$work"
     touch "$work/samples"
+    # It has a server of its own.
+    [[ $only != 12 ]] || return 0
     say 'starting PostgreSQL, Redis, nginx and poolwise'
     start_postgres
     start_redis
@@ -231,6 +235,7 @@ measure_all() {
         if is_wanted 5; then cell redis; fi
         if is_wanted 6; then cell gzip; fi
         if is_wanted 9; then cell noop; fi
+        if is_wanted 12; then cell driver; fi
     done
     # Last, because the bulk load keeps the database writing for a while.
     for ((round = 1; round <= rounds; round++)); do
@@ -246,6 +251,8 @@ measure_all() {
 source "$root/scripts/bench/servers.sh"
 # shellcheck source=scripts/bench/measure.sh
 source "$root/scripts/bench/measure.sh"
+# shellcheck source=scripts/bench/driver.sh
+source "$root/scripts/bench/driver.sh"
 # shellcheck source=scripts/bench/report.sh
 source "$root/scripts/bench/report.sh"
 

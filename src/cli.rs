@@ -1,5 +1,7 @@
 //! The command line: each subcommand in a few lines, over the library.
 
+mod lab;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +35,9 @@ enum Command {
     Serve(Serve),
     /// Create the tables and fill them
     Seed(Seed),
+    /// Measure which way to the database you need
+    #[command(subcommand)]
+    Lab(lab::Lab),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -133,16 +138,18 @@ pub fn main() -> ExitCode {
 /// Reads the command line and runs it. For those who bring plugins of their own.
 pub fn main_with(plugins: &Plugins) -> ExitCode {
     let cli = Cli::parse();
+    let done = |()| 0;
     let outcome = match cli.command {
-        None => serve(&cli.serve, plugins),
-        Some(Command::Serve(ref command)) => serve(command, plugins),
-        Some(Command::Seed(ref command)) => seed(command, plugins),
-        Some(Command::Config(ConfigCommand::Check(ref files))) => check(files, plugins),
-        Some(Command::Config(ConfigCommand::Dump(ref files))) => dump(files, plugins),
-        Some(Command::Openapi(ref command)) => openapi(command),
+        None => serve(&cli.serve, plugins).map(done),
+        Some(Command::Serve(ref command)) => serve(command, plugins).map(done),
+        Some(Command::Lab(ref command)) => lab::main(command, plugins),
+        Some(Command::Seed(ref command)) => seed(command, plugins).map(done),
+        Some(Command::Config(ConfigCommand::Check(ref files))) => check(files, plugins).map(done),
+        Some(Command::Config(ConfigCommand::Dump(ref files))) => dump(files, plugins).map(done),
+        Some(Command::Openapi(ref command)) => openapi(command).map(done),
     };
     let (message, code) = match outcome {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(code) => return ExitCode::from(code),
         Err(Failure::Usage(message)) => (message, 2),
         Err(Failure::Runtime(message)) => (message, 1),
     };
@@ -297,6 +304,18 @@ fn start_log(log: &config::Log) {
 
 /// Resolves at SIGTERM or Ctrl-C. A second one ends the process at once.
 async fn shutdown_signal() {
+    asked_to_stop().await;
+    tracing::info!("stopping: answers in flight may finish; Ctrl-C again to stop at once");
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            std::process::exit(130);
+        }
+    });
+}
+
+/// Resolves at the next SIGTERM or Ctrl-C.
+async fn asked_to_stop() {
     let terminate = async {
         use tokio::signal::unix::{SignalKind, signal};
         match signal(SignalKind::terminate()) {
@@ -308,11 +327,4 @@ async fn shutdown_signal() {
         () = terminate => {}
         _ = tokio::signal::ctrl_c() => {}
     }
-    tracing::info!("stopping: answers in flight may finish; Ctrl-C again to stop at once");
-    tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            std::process::exit(130);
-        }
-    });
 }

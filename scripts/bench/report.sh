@@ -122,6 +122,7 @@ HEAD
     row 8 seeding 'at least' 200000 ' rows/s' \
         'seeding 2,000,000 rows into PostgreSQL, indexes and ANALYZE included'
     row 9 noop.rate '' '' '/s' 'the ceiling: `/noop`, 20 clients'
+    driver_rows
     if grep -q '_ms ' "$work/samples"; then
         cat <<'HEAD'
 

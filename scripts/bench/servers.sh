@@ -53,12 +53,15 @@ install() {
 build() {
     local manifest=$root/Cargo.toml target
     say 'building the release'
-    cargo build --release --locked --manifest-path "$manifest" --example slow_readers >&2
+    cargo build --release --locked --manifest-path "$manifest" \
+        --example slow_readers --example drive --example fixed_answer >&2
     cargo build --release --locked --manifest-path "$manifest" --bin poolwise >&2
     target=$(cargo metadata --no-deps --locked --format-version 1 --manifest-path "$manifest" |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
     poolwise=$target/release/poolwise
     slow_readers=$target/release/examples/slow_readers
+    drive=$target/release/examples/drive
+    fixed_answer=$target/release/examples/fixed_answer
 }
 
 # --- starting and stopping ----------------------------------------------------------------------

@@ -72,6 +72,11 @@ impl Base {
         &self.authority
     }
 
+    /// Where it answers; at least one.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
     /// Whether every address of it is this machine's loopback.
     pub fn is_loopback(&self) -> bool {
         self.addresses.iter().all(|address| address.ip().to_canonical().is_loopback())

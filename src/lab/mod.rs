@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod histogram;
 pub mod load;
 pub mod plan;
+mod random;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -13,6 +13,7 @@ mod config;
 mod contract;
 mod faults;
 mod http;
+mod lab;
 mod leases;
 mod plans;
 mod shutdown;

@@ -1,10 +1,30 @@
 //! A plan: what to drive, with which parameters, under which load, for how long, and what would make
 //! the result worthless. Read from TOML into a value that cannot be wrong.
+//!
+//! [`load()`] finds a plan by name or path, lays it over what it extends, resolves it, and applies what
+//! the command line says. Knows nothing of the service that will be driven.
+
+mod builtin;
+mod check;
+mod duration;
+mod file;
+mod load;
+mod overrides;
+mod points;
+mod read;
+mod resolve;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use load::{Loaded, PlanProblems, load, names};
+pub use overrides::Overrides;
+pub(in crate::lab) use read::{parse as parse_toml, read as read_toml};
 
 /// A plan with every default filled in and every rule checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,7 +18,8 @@ pub struct Analysis {
     pub tables: Vec<PointTable>,
     /// The ceiling of the driver: `/noop` requests a second.
     pub driver_ceiling: Option<f64>,
-    /// The A/A run: how far two measurements of the same were apart, as a share (0.03 is 3 %).
+    /// The A/A run: how far two measurements of the same were apart, as a share (0.03 is 3 %); of
+    /// several points the largest.
     pub noise: BTreeMap<Figure, f64>,
     /// What the idle components used: memory in bytes, CPU in percent of a core.
     pub idle: BTreeMap<Figure, f64>,
@@ -70,7 +71,7 @@ impl Trust {
 }
 
 /// A figure with its 95 % confidence interval over the rounds; no interval where there are fewer than
-/// three rounds.
+/// three rounds, and none for a highest sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// The figure.
@@ -94,6 +95,9 @@ pub struct PointTable {
     pub rows: Vec<Row>,
     /// Each other strategy against the baseline.
     pub comparisons: Vec<Comparison>,
+    /// The noise floor of this point, which its comparisons were held against: how far the A/A run's
+    /// two measurements were apart here, as a share.
+    pub noise: BTreeMap<Figure, f64>,
 }
 
 /// One strategy under one load.
@@ -247,13 +251,15 @@ pub struct Sentence {
 pub struct Sweep {
     /// The point.
     pub point: String,
+    /// What the sizes are compared by: requests a second, or p95 where the arrival rate is set.
+    pub figure: Figure,
     /// The pool sizes of the rows, ascending, with the strategy of each.
     pub sizes: Vec<(u32, String)>,
-    /// The strategy that was best in requests a second.
+    /// The strategy that was best in that figure.
     pub best: String,
-    /// The smallest size not measurably worse than the best, and its rate as a ratio to the best's.
+    /// The smallest size not measurably worse than the best, and its figure as a ratio to the best's.
     pub smallest: Option<(u32, String, Ratio)>,
-    /// Why there is none.
+    /// Why there is none, or what to know of it: that larger ones should be tried, or any will do.
     pub note: Option<String>,
 }
 

@@ -127,6 +127,10 @@ figures! {
     PoolWaitP95, "pool_wait_p95_ms", "wait for a connection, p95", "ms", Less;
     /// CPU of the load driver, in percent of one core.
     DriverCpu, "driver_cpu_percent", "CPU of the load driver", "% of a core", Neither;
+    /// Share of the CPU time of all cores of the driver's machine that somebody used.
+    HostBusy, "host_busy_share", "processor of the machine in use", "%", Neither;
+    /// Share of the machine's CPU time that the hypervisor gave to others.
+    HostSteal, "host_steal_share", "steal", "%", Less;
 }
 
 impl std::str::FromStr for Figure {

@@ -1,0 +1,282 @@
+//! A run in progress: the target, the samplers, and the record as it grows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::block::{self, Spec};
+use super::progress::Progress;
+use super::search::Steps;
+use super::{Request, RunError, Start, TargetChoice, levels};
+use crate::config::STANDARD_STRATEGIES;
+use crate::lab::load::{Keys, LaneTarget, StageLevel};
+use crate::lab::plan::{Distribution, Model, Parameters, Plan, Point, Search};
+use crate::lab::record::{Block, Ended, Finding, Role, RunRecord, SCHEMA, Target};
+use crate::lab::sample::{self, Sampler, Watch};
+use crate::lab::target::{self, Running};
+use crate::lab::{doctor, verdict};
+
+/// Users of the block that finds the driver's ceiling.
+const CEILING_USERS: f64 = 20.0;
+
+pub(super) struct Experiment<'a> {
+    progress: &'a Progress,
+    folder: std::path::PathBuf,
+    stop: CancellationToken,
+    started: Instant,
+    running: Running,
+    sampler: Sampler,
+    record: RunRecord,
+}
+
+/// Why no further block is begun.
+struct Ends(Ended);
+
+impl<'a> Experiment<'a> {
+    /// Starts what is driven and looks at it.
+    pub async fn begin(request: Request<'a>, progress: &'a Progress) -> Result<Self, RunError> {
+        let Request {
+            plan,
+            target: choice,
+            cores,
+            folder,
+            plugins,
+            environment,
+            despite_findings,
+            stop,
+        } = request;
+        let started = Instant::now();
+        let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let running = match choice {
+            TargetChoice::Start { program, files } => {
+                progress.says("starting the service");
+                let (files, plan, cores) = (&files, &plan, cores.as_ref());
+                let progress = &|_| {};
+                let start = Start { program, files, plan, plugins, environment, cores, progress };
+                target::start(start).await?
+            }
+            TargetChoice::Attach { url, allow_remote } => {
+                target::attach(&url, allow_remote, &plan).await?
+            }
+        };
+        let sampler = Sampler::connect(Watch {
+            started,
+            base: running.base.clone(),
+            service_pid: running.pid,
+            config: running.config.clone(),
+            strategies: running.strategies.clone(),
+        })
+        .await;
+        let (max_connections, reserved) = sampler.limits();
+        let live = doctor::Live { max_connections, reserved, ..doctor::Live::default() };
+        let findings = doctor::examine(&plan, running.config.as_ref(), Some(&live));
+        progress.says(&doctor::render(&findings));
+        if !findings.is_empty() && !despite_findings {
+            let count = findings.len();
+            running.stop().await;
+            return Err(RunError::Findings(count));
+        }
+        let target = running.record(&sampler);
+        let record = empty(plan, started_at, findings, target, cores.as_ref());
+        Ok(Self { progress, folder, stop, started, running, sampler, record })
+    }
+
+    /// Does what the plan says, for as long as the target lives and nobody ends it.
+    pub async fn perform(mut self) -> Result<RunRecord, RunError> {
+        self.write()?;
+        let plan = self.record.plan.clone();
+        let ended = match self.follow(&plan).await? {
+            Ok(()) => Ended::Finished,
+            Err(Ends(how)) => how,
+        };
+        self.record.ended = ended;
+        self.record.target.sources = self.sampler.sources();
+        self.write()?;
+        self.progress.finish();
+        self.running.stop().await;
+        Ok(self.record)
+    }
+
+    async fn follow(&mut self, plan: &Plan) -> Result<Result<(), Ends>, RunError> {
+        if !plan.idle.is_zero() {
+            self.progress.says("  idle");
+            let now = Instant::now();
+            self.record.idle = self.sampler.during(now, now + plan.idle, &self.stop).await;
+            self.progress.advance(plan.idle);
+        }
+        if !plan.ceiling.is_zero()
+            && let Err(ends) = self.ceiling(plan).await?
+        {
+            return Ok(Err(ends));
+        }
+        for (number, point) in plan.points.iter().enumerate() {
+            if let Err(ends) = self.point(plan, number, point).await? {
+                return Ok(Err(ends));
+            }
+        }
+        if let Some(search) = &plan.search {
+            for strategy in &plan.strategies {
+                if let Err(ends) = self.search(plan, search, &strategy.name).await? {
+                    return Ok(Err(ends));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn ceiling(&mut self, plan: &Plan) -> Result<Result<(), Ends>, RunError> {
+        let nothing = Parameters { values: vec![String::new()], distribution: Distribution::Fixed };
+        let duration = plan.ceiling;
+        let spec = Spec {
+            point: "noop",
+            round: 1,
+            role: Role::Ceiling,
+            lanes: vec![LaneTarget { strategy: "noop".into(), path: "/noop".into() }],
+            model: Model::Closed { pause: Duration::ZERO },
+            stages: vec![StageLevel { level: CEILING_USERS, ramp: Duration::ZERO, duration }],
+            warm_up: Duration::from_millis(300),
+            timeout: plan.timeout,
+            keys: Arc::new(Keys::new(&nothing, plan.seed, 1)),
+            seed: plan.seed,
+        };
+        self.block(spec).await
+    }
+
+    async fn point(
+        &mut self,
+        plan: &Plan,
+        number: usize,
+        point: &Point,
+    ) -> Result<Result<(), Ends>, RunError> {
+        for round in 1..=plan.rounds {
+            for (strategies, role) in levels::order(plan, number, round) {
+                let found = levels::of_stages(point, &strategies[0], &self.record.blocks);
+                let stages = match found {
+                    Ok(stages) => stages,
+                    Err(why) => return Ok(Err(Ends(Ended::Failed { why }))),
+                };
+                let spec = Spec {
+                    point: &point.name,
+                    round,
+                    role,
+                    lanes: strategies.iter().map(|name| lane(name)).collect(),
+                    model: point.model,
+                    stages,
+                    warm_up: plan.warm_up,
+                    timeout: plan.timeout,
+                    keys: Arc::new(Keys::new(&plan.parameters, plan.seed, round)),
+                    seed: plan.seed ^ u64::from(round),
+                };
+                if let Err(ends) = self.block(spec).await? {
+                    return Ok(Err(ends));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn search(
+        &mut self,
+        plan: &Plan,
+        search: &Search,
+        strategy: &str,
+    ) -> Result<Result<(), Ends>, RunError> {
+        let mut steps = Steps::new(search);
+        let mut step = 0;
+        while let Some(level) = steps.next() {
+            step += 1;
+            let spec = Spec {
+                point: "search",
+                round: step,
+                role: Role::Probe,
+                lanes: vec![lane(strategy)],
+                model: search.model,
+                stages: vec![StageLevel { level, ramp: Duration::ZERO, duration: search.probe }],
+                warm_up: plan.warm_up,
+                timeout: plan.timeout,
+                keys: Arc::new(Keys::new(&plan.parameters, plan.seed, step)),
+                seed: plan.seed ^ u64::from(step),
+            };
+            if let Err(ends) = self.block(spec).await? {
+                return Ok(Err(ends));
+            }
+            let last = self.record.blocks.last().expect("a block was just measured");
+            steps.tried(level, verdict::judge(search, strategy, [last].into_iter()).step.held);
+        }
+        Ok(Ok(()))
+    }
+
+    /// One block, and the file. `Ends` when there should be no further one.
+    async fn block(&mut self, spec: Spec<'_>) -> Result<Result<(), Ends>, RunError> {
+        let block = block::measure(
+            spec,
+            &self.running.base,
+            &mut self.sampler,
+            self.started,
+            &self.stop,
+            self.progress,
+        )
+        .await;
+        self.progress.ended(&block, self.record.plan.rounds);
+        let cut = block.cut.clone();
+        self.record.blocks.push(block);
+        self.write()?;
+        if self.stop.is_cancelled() {
+            return Ok(Err(Ends(Ended::Interrupted)));
+        }
+        if !self.running.is_alive() {
+            let words = self.running.last_words().await;
+            let why = format!("the service ended in the middle. Its last words:\n{words}");
+            return Ok(Err(Ends(Ended::Failed { why })));
+        }
+        Ok(match cut {
+            None => Ok(()),
+            Some(why) => Err(Ends(Ended::Failed { why })),
+        })
+    }
+
+    fn write(&mut self) -> Result<(), RunError> {
+        self.record.took_seconds = self.started.elapsed().as_secs_f64();
+        let path = self.folder.join("run.json");
+        self.record.write(&path).map_err(|error| RunError::Write { path, error })
+    }
+}
+
+/// The three that always exist are driven at their own endpoints.
+fn lane(strategy: &str) -> LaneTarget {
+    let path = if STANDARD_STRATEGIES.contains(&strategy) {
+        format!("/products/{strategy}")
+    } else {
+        format!("/strategies/{strategy}/products")
+    };
+    LaneTarget { strategy: strategy.to_owned(), path }
+}
+
+fn empty(
+    plan: Plan,
+    started_at: String,
+    findings: Vec<Finding>,
+    target: Target,
+    cores: Option<&target::Pins>,
+) -> RunRecord {
+    let mut host = sample::host();
+    let list = |cores: &BTreeSet<u32>| cores.iter().copied().collect();
+    host.driver_cores = cores.and_then(|pins| pins.driver.as_ref()).map(list);
+    host.service_cores = cores.and_then(|pins| pins.service.as_ref()).map(list);
+    RunRecord {
+        schema: SCHEMA,
+        poolwise: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at,
+        took_seconds: 0.0,
+        ended: Ended::Running,
+        plan,
+        host,
+        target,
+        findings,
+        idle: Vec::new(),
+        blocks: Vec::<Block>::new(),
+    }
+}
