@@ -1,4 +1,5 @@
-//! Direct, pooled or cached? One query served three ways on your own database.
+//! Direct, pooled or cached? One query served three ways on your own database, and a lab that measures
+//! which way you need.
 //!
 //! A request is a straight line through the modules, and imports point one way:
 //!
@@ -10,6 +11,10 @@
 //!
 //! Beside the line stand [`config`] (layers of TOML to a value that cannot be wrong), [`observe`]
 //! (the one registry of counters), [`seed`] (the data set) and [`cli`].
+//!
+//! [`lab`] is another job of the same binary, in a process of its own: it drives a service over HTTP,
+//! samples what that costs and reports what it means. It shares nothing with the service but
+//! [`config`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

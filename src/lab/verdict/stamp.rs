@@ -46,10 +46,19 @@ fn others(context: &Context, place: &Place) -> Option<String> {
     })
 }
 
+/// Whether requests were due and not one of them was begun: those of the warm-up were in the way.
+fn overloaded(cell: &Cell) -> bool {
+    cell.answers() == 0 && cell.failed() == 0 && cell.sum(|lane| lane.dropped) > 0
+}
+
 fn void(context: &Context, cell: &Cell, place: &Place) -> Vec<String> {
     let limits = &context.run.plan.limits;
     if cell.answers() == 0 {
         return vec![match cell.failed() {
+            0 if overloaded(cell) => format!(
+                "it cannot hold the rate: none of the {} arrivals was begun while they were due",
+                units::count(cell.sum(|lane| lane.dropped))
+            ),
             0 => "nothing was measured".to_owned(),
             failed => format!("nothing was answered: {} requests failed", units::count(failed)),
         }];
@@ -125,6 +134,8 @@ pub(super) fn of_run<'a>(
 ) -> Stamp {
     let finished = context.run.ended == Ended::Finished;
     let rows = rows.filter(|(_, row)| finished || row.blocks > 0);
+    // That a strategy cannot hold a rate is a result, and no reason to throw away the others.
+    let rows = rows.filter(|(_, row)| row.answers > 0 || row.failed > 0 || row.dropped == 0);
     let mut stamps: Vec<(Trust, Vec<String>)> = rows
         .map(|(point, row)| {
             let named = |reason| format!("{} at {point}: {reason}", row.strategy);

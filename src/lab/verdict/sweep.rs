@@ -37,6 +37,11 @@ fn sweep(seed: u64, point: &Measured) -> Option<Sweep> {
         let same = ratio.meaning == Meaning::NoMeasurableDifference;
         same.then(|| (pool.0, pool.1.strategy.clone(), ratio))
     };
+    let swept = || point.table.rows.iter().filter_map(pool_size);
+    let missing: Vec<String> = swept()
+        .filter(|size| pools.iter().all(|(known, ..)| known != size))
+        .map(|size| size.to_string())
+        .collect();
     // Where something else held every size back, equal rates say nothing of the sizes.
     let is_held_back = !point.is_open() && pools.iter().all(|(_, row, _)| is_bounded(row));
     let as_good: Vec<(u32, String, Ratio)> = match is_held_back {
@@ -51,6 +56,10 @@ fn sweep(seed: u64, point: &Measured) -> Option<Sweep> {
         None => {
             Some("fewer than 3 rounds: what is chance and what is not cannot be told".to_owned())
         }
+        Some(_) if !missing.is_empty() => Some(format!(
+            "left out, because their figures must not be used or they could not hold the rate: {}",
+            missing.join(", ")
+        )),
         Some(_) if as_good.len() == pools.len() => {
             Some("no size was measurably better than another: any of them will do".to_owned())
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use poolwise::lab::record::RunRecord;
 use poolwise::lab::report;
-use poolwise::lab::verdict::{Analysis, CellRef, Figure};
+use poolwise::lab::verdict::{Analysis, CellRef, Figure, analyse};
 
 use super::{synthetic_analysis, synthetic_report};
 
@@ -47,7 +47,7 @@ fn the_reports_of_a_run_file_are_the_golden_ones() {
     }
     let run = RunRecord::read(&file).expect("the golden run can be read");
     assert_eq!(run, synthetic_report::case(), "run.json is not what was recorded");
-    let analysis = synthetic_analysis::case(&run);
+    let analysis = analyse(&run);
     for (name, text) in texts(&run, &analysis) {
         let file = folder.join(name);
         if bless {
