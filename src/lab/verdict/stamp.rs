@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, swapped_pages};
 use super::context::{Component, Context, is_whole};
-use super::limits::{NEAR_CEILING, cpu};
+use super::limits::{FULL, NEAR_CEILING, cpu};
 use super::say::Place;
 use super::{Figure, Knee, Limit, LimitedBy, Row, Stamp, Trust, units};
 use crate::lab::record::{Block, Ended, Lane, Load, Role};
@@ -26,10 +26,10 @@ pub(super) fn of_row(context: &Context, cell: &Cell, place: &Place, limit: &Limi
     Stamp { level, reasons }
 }
 
-/// That something else was at work on the machine: more than a quarter of its processor went to
+/// That something else was in the way: the machine was full, and more than a quarter of it went to
 /// nobody who was looked at. What the kernel does for a network on its own account stays below that.
 fn others(context: &Context, place: &Place) -> Option<String> {
-    if !context.is_on_one_machine() {
+    if !context.is_on_one_machine() || !place.is_at_least(Figure::HostBusy, FULL) {
         return None;
     }
     let whole = f64::from(context.run.host.cores) * 100.0;
