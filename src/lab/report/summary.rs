@@ -18,7 +18,7 @@ const COLUMNS: [(Figure, &str); 8] = [
     (Figure::HitRate, "hit rate"),
     (Figure::ApiCpuCost, "API CPU\nper 1,000"),
     (Figure::DatabaseCpuCost, "database CPU\nper 1,000"),
-    (Figure::DatabaseConnectionsMax, "database\nconnections"),
+    (Figure::PoolConnections, "own\nconnections"),
 ];
 
 /// What a person wants to read before the report.

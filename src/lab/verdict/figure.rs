@@ -121,6 +121,9 @@ figures! {
     RedisReceived, "redis_received_bytes_per_1000", "received by Redis per 1,000", "bytes", Less;
     /// Share of the pool's connections in use, mean of the samples.
     PoolUse, "pool_use", "pool in use", "%", Neither;
+    /// Connections to the database that the strategy itself had open, mean of the samples. Those of the
+    /// server are of every strategy that is configured, also of those that are not driven just now.
+    PoolConnections, "pool_connections", "connections of its own", "", Neither;
     /// Requests waiting for a connection, mean of the samples.
     PoolWaiting, "pool_waiting", "waiting for a connection", "", Less;
     /// 95th percentile of the wait for a connection, as the service last reported it.

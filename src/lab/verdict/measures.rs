@@ -180,6 +180,8 @@ fn pool(block: &Block, strategy: &str, answers: f64, found: &mut BTreeMap<Figure
     let (used, sizes) =
         pools.iter().fold((0, 0), |(used, sizes), pool| (used + pool.in_use, sizes + pool.size));
     found.insert(Figure::PoolUse, (used as f64, sizes as f64));
+    let open: u64 = pools.iter().map(|pool| pool.in_use + pool.idle).sum();
+    found.insert(Figure::PoolConnections, (open as f64, pools.len() as f64));
     let waiting: u64 = pools.iter().map(|pool| pool.waiting).sum();
     found.insert(Figure::PoolWaiting, (waiting as f64, pools.len() as f64));
     if let Some(wait) = last.wait_p95_ms {

@@ -63,6 +63,7 @@ fn every_figure_of_a_row_is_the_one_that_was_put_in() {
         (Figure::ConnectionsOpened, 2000.0),
         (Figure::RedisCpuCost, 0.1),
         (Figure::PoolUse, 0.5),
+        (Figure::PoolConnections, 4.0),
         (Figure::DriverCpu, 10.0),
         (Figure::HostBusy, 0.5),
         (Figure::HostSteal, 0.01),

@@ -112,7 +112,7 @@ pub fn section_of(figure: Figure) -> (Section, bool) {
         F::RedisCpuCost | F::RedisOperations | F::RedisSent | F::RedisReceived => {
             (Section::Redis, true)
         }
-        F::PoolUse | F::PoolWaiting | F::PoolWaitP95 => (Section::Pool, false),
+        F::PoolUse | F::PoolConnections | F::PoolWaiting | F::PoolWaitP95 => (Section::Pool, false),
         F::DriverCpu | F::HostBusy | F::HostSteal => (Section::Driver, false),
     }
 }
@@ -151,9 +151,10 @@ pub fn absence(
                 | Figure::LatencyP99
                 | Figure::FirstByteP50 => "too few answers for this percentile",
                 Figure::HitRate => "it has no cache",
-                Figure::PoolUse | Figure::PoolWaiting | Figure::PoolWaitP95 => {
-                    "the service reports none for it"
-                }
+                Figure::PoolUse
+                | Figure::PoolConnections
+                | Figure::PoolWaiting
+                | Figure::PoolWaitP95 => "the service reports none for it",
                 _ => "nothing was counted, or nothing answered",
             },
         ),

@@ -106,7 +106,7 @@ pub const SWEPT: [Figure; 5] = [
     Figure::LatencyP95,
     Figure::PoolWaitP95,
     Figure::DatabaseCpu,
-    Figure::DatabaseConnections,
+    Figure::PoolConnections,
 ];
 
 /// The sweeps over pool sizes.
