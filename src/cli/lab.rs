@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Files, load, runtime};
 use crate::config::Environment;
-use crate::lab::plan::{self, Loaded, Overrides, Plan};
+use crate::lab::plan::{self, Loaded, Model, Overrides, Plan};
 use crate::lab::record::{Ended, RunRecord};
 use crate::lab::run::{self, Progress, Request, RunError, TargetChoice};
 use crate::lab::target::{Pins, TargetError};
-use crate::lab::verdict::{self, Analysis, Mark};
+use crate::lab::verdict::{self, Analysis, Mark, Trust};
 use crate::lab::{compare, doctor, report, sample};
 use crate::store::plugin::Plugins;
 
@@ -203,7 +203,8 @@ fn loaded(name: &str, changes: &Changes) -> Result<Loaded, Failure> {
     plan::load(name, &changes.into()).map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
-/// Exit codes: 0 as planned, 1 cut short or void, 3 beyond a critical value.
+/// Exit codes: 0 as planned; 1 cut short, void, or at a rate that the driver did not reach; 3 beyond a
+/// critical value.
 fn run(command: &Run, plugins: &Plugins) -> Result<u8, Failure> {
     let plans = loaded(&command.plan, &command.changes)?;
     if let Some(pins) = &command.cpus {
@@ -302,12 +303,29 @@ async fn suite(
 
 fn code(record: &RunRecord, analysis: &Analysis) -> u8 {
     let critical = analysis.targets.iter().any(|target| target.mark == Mark::Critical);
-    let void = analysis.stamp.level == verdict::Trust::Void;
-    match (critical, void || record.ended != Ended::Finished) {
+    let void = analysis.stamp.level == Trust::Void;
+    let short = missed_rates(record, analysis);
+    for point in &short {
+        eprintln!(
+            "error: the load driver could not hold the rate at {point}: ask for less, or give it cores of its own (--cpus)"
+        );
+    }
+    match (critical, void || !short.is_empty() || record.ended != Ended::Finished) {
         (true, _) => 3,
         (_, true) => 1,
         _ => 0,
     }
+}
+
+/// The points with a set rate that the load driver did not reach: there its stamp is a lower bound.
+fn missed_rates<'a>(record: &'a RunRecord, analysis: &Analysis) -> Vec<&'a str> {
+    let open = record.plan.points.iter().filter(|point| matches!(point.model, Model::Open { .. }));
+    let is_missed = |name: &str| {
+        let tables = analysis.tables.iter().filter(|table| table.point == name);
+        let mut rows = tables.flat_map(|table| &table.rows);
+        rows.any(|row| row.stamp.level == Trust::LowerBound)
+    };
+    open.map(|point| &*point.name).filter(|name| is_missed(name)).collect()
 }
 
 /// A new folder whose name begins with the date, so that names sort by it.

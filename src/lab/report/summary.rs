@@ -25,7 +25,7 @@ const COLUMNS: [(Figure, &str); 8] = [
 pub fn summary(run: &RunRecord, analysis: &Analysis) -> String {
     let mut text = String::new();
     let stamp = &analysis.stamp;
-    let _ = writeln!(text, "\n{}: {}", run.plan.title, stamp.level.word());
+    let _ = writeln!(text, "\n{} - {}", stamp.level.word(), run.plan.title);
     for reason in &stamp.reasons {
         let _ = writeln!(text, "  {reason}");
     }

@@ -39,7 +39,8 @@ impl Progress {
     /// Says what is about to be done.
     pub fn title(&self, plan: &Plan) {
         let expected = Duration::from_secs(plan.expected_duration().as_secs());
-        let expected = humantime::format_duration(expected);
+        let expected = humantime::format_duration(expected).to_string();
+        self.bar.set_message(expected.clone());
         self.says(&format!("{} (plan {}, about {expected})", plan.title, plan.name));
     }
 
