@@ -4,7 +4,7 @@ use crate::lab::record::RunRecord;
 use crate::lab::verdict::{Analysis, Figure, KneeStep};
 
 use super::super::format;
-use super::canvas::{Align, Canvas, Ink, Stroke};
+use super::canvas::{Canvas, Ink, Stroke};
 use super::frame::{Axis, Frame, legend};
 use super::{Chart, WIDTH, stroke_of};
 
@@ -26,29 +26,23 @@ pub fn knees(run: &RunRecord, analysis: &Analysis) -> Option<Chart> {
             .iter()
             .map(|knee| (knee.strategy.clone(), stroke_of(&run.plan, &knee.strategy, 2.0)))
             .collect();
-        names.push(("limit".to_owned(), Stroke::dashed(Ink::Mark, 2.0)));
+        let limit = format!("limit of {}", format::figure(Figure::LatencyP95, search.p95_ms));
+        names.push((limit, Stroke::dashed(Ink::Mark, 2.0)));
         let top = legend(canvas, (16.0, 2.0), WIDTH, &names) + 34.0;
         let unit = analysis.knees.first().map_or("", |knee| knee.unit);
         let levels = Axis::fitting(unit, steps().map(|step| step.level));
         let rates = steps().map(|step| step.rate).fold(0.0, f64::max);
         let times = steps().filter_map(|step| step.p95_ms).chain([search.p95_ms]);
         let half = WIDTH / 2.0;
-        let edges = |left: f64| (left + 64.0, top, left + half - 16.0, HEIGHT - 48.0);
+        let edges = |left: f64| (left + 64.0, top, left + half - 28.0, HEIGHT - 48.0);
         let rate =
             Frame::new(canvas, edges(0.0), levels.clone(), Axis::from_zero("requests /s", rates));
         let p95 = Axis::fitting("p95, ms", times);
         let p95 = Frame::new(canvas, edges(half), levels.clone(), p95);
-        limit(canvas, &p95, &levels, search.p95_ms);
+        p95.level(search.p95_ms, Stroke::dashed(Ink::Mark, 1.75));
         plot(canvas, run, analysis, &rate, |step| Some(step.rate));
         plot(canvas, run, analysis, &p95, |step| step.p95_ms);
     }))
-}
-
-fn limit(canvas: &Canvas<'_>, frame: &Frame<'_, '_>, levels: &Axis, p95_ms: f64) {
-    frame.level(p95_ms, Stroke::dashed(Ink::Mark, 1.75));
-    let (x, y) = frame.place(levels.range.0, p95_ms);
-    let words = format!("limit {}", format::figure(Figure::LatencyP95, p95_ms));
-    canvas.text(&words, (x + 6.0, y - 10.0), Align::Start, Ink::Text, false);
 }
 
 fn plot(
