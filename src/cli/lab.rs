@@ -265,10 +265,7 @@ async fn one(
             return Err(error.into());
         }
     };
-    let analysis = verdict::analyse(&record);
-    report::write(&record, &analysis, folder)?;
-    print!("{}", report::summary(&record, &analysis));
-    println!("\nThe report: {}", folder.join("report.html").display());
+    let analysis = publish(&record, folder)?;
     if let Ended::Failed { why } = &record.ended {
         return Err(Failure::Runtime(format!("the run ended early: {why}")));
     }
@@ -351,15 +348,21 @@ async fn interrupted(stop: CancellationToken) {
     std::process::exit(130);
 }
 
+/// Writes the reports of a run and says what is in them.
+fn publish(record: &RunRecord, folder: &Path) -> Result<Analysis, Failure> {
+    let analysis = verdict::analyse(record);
+    report::write(record, &analysis, folder)?;
+    print!("{}", report::summary(record, &analysis));
+    println!("\nThe report: {}", folder.join("report.html").display());
+    Ok(analysis)
+}
+
 fn rewrite(command: &Report) -> Result<u8, Failure> {
     let record = read(&command.run)?;
     let beside = || command.run.parent().unwrap_or(Path::new(".")).to_owned();
     let folder = command.out.clone().unwrap_or_else(beside);
     std::fs::create_dir_all(&folder)?;
-    let analysis = verdict::analyse(&record);
-    report::write(&record, &analysis, &folder)?;
-    print!("{}", report::summary(&record, &analysis));
-    println!("\nThe report: {}", folder.join("report.html").display());
+    publish(&record, &folder)?;
     Ok(0)
 }
 

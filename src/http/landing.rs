@@ -40,7 +40,7 @@ pub(super) fn routes(state: Arc<State>, spec: &Spec) -> impl Endpoint + 'static 
         .at("/:first/*rest", api)
 }
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The page to start from, with the newest report as it is now.
 fn landing(reports: Arc<Path>) -> impl Endpoint + 'static {

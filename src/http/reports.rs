@@ -8,7 +8,7 @@ use poem::endpoint::make;
 use poem::{Endpoint, Response, Result};
 
 use super::error::{Kind, Problem};
-use super::landing::content;
+use super::landing::{HTML, content};
 
 /// `GET /report`
 pub(super) fn newest(folder: Arc<Path>) -> impl Endpoint + 'static {
@@ -24,7 +24,7 @@ async fn answer(folder: &Path) -> Result<Response> {
         return Err(Problem::new(Kind::NotFound, detail).into());
     };
     match tokio::fs::read(&file).await {
-        Ok(report) => Ok(content(report.into(), "text/html; charset=utf-8")),
+        Ok(report) => Ok(content(report.into(), HTML)),
         Err(error) => {
             tracing::warn!(%error, file = %file.display(), "a report could not be read");
             Err(Problem::new(Kind::Internal, "The report could not be read.").into())

@@ -323,6 +323,25 @@ pub struct Lane {
     pub seconds: Vec<Second>,
 }
 
+impl Block {
+    /// Length of the measured part in seconds.
+    pub fn seconds(&self) -> f64 {
+        (self.to_seconds - self.from_seconds).max(0.0)
+    }
+}
+
+impl Lane {
+    /// Whole answers with a status below 400.
+    pub fn answers(&self) -> u64 {
+        self.seconds.iter().map(|second| second.answers).sum()
+    }
+
+    /// Everything else that ended.
+    pub fn errors(&self) -> u64 {
+        self.seconds.iter().map(|second| second.errors).sum()
+    }
+}
+
 /// The answers that ended within one second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {

@@ -54,19 +54,15 @@ pub fn number(value: f64) -> String {
     let exponent: i32 = scientific.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
     let decimals = if value.fract() == 0.0 { 0 } else { (2 - exponent).clamp(0, 6) as usize };
     let text = format!("{value:.decimals$}");
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", &*text),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let digits = text.trim_start_matches('-');
     let nothing_left = value != 0.0 && digits.bytes().all(|b| matches!(b, b'0' | b'.'));
-    if nothing_left {
-        return format!("{sign}<0.000001");
+    match (nothing_left, value) {
+        (true, value) if value < 0.0 => "-<0.000001".to_owned(),
+        (true, _) => "<0.000001".to_owned(),
+        // "-0" says nothing that "0" does not.
+        (false, 0.0) => digits.to_owned(),
+        (false, _) => units::separated(&text),
     }
-    // "-0" says nothing that "0" does not.
-    let sign = if value == 0.0 { "" } else { sign };
-    let point = if fraction.is_empty() { "" } else { "." };
-    format!("{sign}{}{point}{fraction}", grouped(whole))
 }
 
 /// A number without the zeros at its end, for those that were set and not measured.
@@ -80,7 +76,7 @@ pub fn trimmed(value: f64) -> String {
 
 /// A count with thousands separators.
 pub fn count(count: u64) -> String {
-    grouped(&count.to_string())
+    units::count(count)
 }
 
 /// Memory: `75.2 MiB`.
@@ -108,17 +104,6 @@ pub fn moment(rfc3339: &str) -> String {
         }
         _ => rfc3339.to_owned(),
     }
-}
-
-fn grouped(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

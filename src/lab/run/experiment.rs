@@ -33,7 +33,18 @@ pub(super) struct Experiment<'a> {
 }
 
 /// Why no further block is begun.
-struct Ends(Ended);
+enum Halt {
+    /// The run is over before its plan is; what was measured is kept.
+    Ended(Ended),
+    /// What was measured cannot be kept.
+    Broken(RunError),
+}
+
+impl From<RunError> for Halt {
+    fn from(error: RunError) -> Self {
+        Halt::Broken(error)
+    }
+}
 
 impl<'a> Experiment<'a> {
     /// Starts what is driven and looks at it.
@@ -88,11 +99,11 @@ impl<'a> Experiment<'a> {
     pub async fn perform(mut self) -> Result<RunRecord, RunError> {
         self.write()?;
         let plan = self.record.plan.clone();
-        let ended = match self.follow(&plan).await? {
+        self.record.ended = match self.follow(&plan).await {
             Ok(()) => Ended::Finished,
-            Err(Ends(how)) => how,
+            Err(Halt::Ended(how)) => how,
+            Err(Halt::Broken(error)) => return Err(error),
         };
-        self.record.ended = ended;
         self.record.target.sources = self.sampler.sources();
         self.write()?;
         self.progress.finish();
@@ -100,34 +111,28 @@ impl<'a> Experiment<'a> {
         Ok(self.record)
     }
 
-    async fn follow(&mut self, plan: &Plan) -> Result<Result<(), Ends>, RunError> {
+    async fn follow(&mut self, plan: &Plan) -> Result<(), Halt> {
         if !plan.idle.is_zero() {
             self.progress.says("  idle");
             let now = Instant::now();
             self.record.idle = self.sampler.during(now, now + plan.idle, &self.stop).await;
             self.progress.advance(plan.idle);
         }
-        if !plan.ceiling.is_zero()
-            && let Err(ends) = self.ceiling(plan).await?
-        {
-            return Ok(Err(ends));
+        if !plan.ceiling.is_zero() {
+            self.ceiling(plan).await?;
         }
         for (number, point) in plan.points.iter().enumerate() {
-            if let Err(ends) = self.point(plan, number, point).await? {
-                return Ok(Err(ends));
-            }
+            self.point(plan, number, point).await?;
         }
         if let Some(search) = &plan.search {
             for strategy in &plan.strategies {
-                if let Err(ends) = self.search(plan, search, &strategy.name).await? {
-                    return Ok(Err(ends));
-                }
+                self.search(plan, search, &strategy.name).await?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    async fn ceiling(&mut self, plan: &Plan) -> Result<Result<(), Ends>, RunError> {
+    async fn ceiling(&mut self, plan: &Plan) -> Result<(), Halt> {
         let nothing = Parameters { values: vec![String::new()], distribution: Distribution::Fixed };
         let duration = plan.ceiling;
         let spec = Spec {
@@ -145,19 +150,11 @@ impl<'a> Experiment<'a> {
         self.block(spec).await
     }
 
-    async fn point(
-        &mut self,
-        plan: &Plan,
-        number: usize,
-        point: &Point,
-    ) -> Result<Result<(), Ends>, RunError> {
+    async fn point(&mut self, plan: &Plan, number: usize, point: &Point) -> Result<(), Halt> {
         for round in 1..=plan.rounds {
             for (strategies, role) in levels::order(plan, number, round) {
-                let found = levels::of_stages(point, &strategies[0], &self.record.blocks);
-                let stages = match found {
-                    Ok(stages) => stages,
-                    Err(why) => return Ok(Err(Ends(Ended::Failed { why }))),
-                };
+                let stages = levels::of_stages(point, &strategies[0], &self.record.blocks)
+                    .map_err(|why| Halt::Ended(Ended::Failed { why }))?;
                 let spec = Spec {
                     point: &point.name,
                     round,
@@ -170,20 +167,13 @@ impl<'a> Experiment<'a> {
                     keys: Arc::new(Keys::new(&plan.parameters, plan.seed, round)),
                     seed: plan.seed ^ u64::from(round),
                 };
-                if let Err(ends) = self.block(spec).await? {
-                    return Ok(Err(ends));
-                }
+                self.block(spec).await?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    async fn search(
-        &mut self,
-        plan: &Plan,
-        search: &Search,
-        strategy: &str,
-    ) -> Result<Result<(), Ends>, RunError> {
+    async fn search(&mut self, plan: &Plan, search: &Search, strategy: &str) -> Result<(), Halt> {
         let mut steps = Steps::new(search);
         let mut step = 0;
         while let Some(level) = steps.next() {
@@ -200,17 +190,15 @@ impl<'a> Experiment<'a> {
                 keys: Arc::new(Keys::new(&plan.parameters, plan.seed, step)),
                 seed: plan.seed ^ u64::from(step),
             };
-            if let Err(ends) = self.block(spec).await? {
-                return Ok(Err(ends));
-            }
+            self.block(spec).await?;
             let last = self.record.blocks.last().expect("a block was just measured");
             steps.tried(level, verdict::judge(search, strategy, [last].into_iter()).step.held);
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    /// One block, and the file. `Ends` when there should be no further one.
-    async fn block(&mut self, spec: Spec<'_>) -> Result<Result<(), Ends>, RunError> {
+    /// One block, and the file. An error when there should be no further one.
+    async fn block(&mut self, spec: Spec<'_>) -> Result<(), Halt> {
         let block = block::measure(
             spec,
             &self.running.base,
@@ -225,17 +213,17 @@ impl<'a> Experiment<'a> {
         self.record.blocks.push(block);
         self.write()?;
         if self.stop.is_cancelled() {
-            return Ok(Err(Ends(Ended::Interrupted)));
+            return Err(Halt::Ended(Ended::Interrupted));
         }
         if !self.running.is_alive() {
             let words = self.running.last_words().await;
             let why = format!("the service ended in the middle. Its last words:\n{words}");
-            return Ok(Err(Ends(Ended::Failed { why })));
+            return Err(Halt::Ended(Ended::Failed { why }));
         }
-        Ok(match cut {
+        match cut {
             None => Ok(()),
-            Some(why) => Err(Ends(Ended::Failed { why })),
-        })
+            Some(why) => Err(Halt::Ended(Ended::Failed { why })),
+        }
     }
 
     fn write(&mut self) -> Result<(), RunError> {

@@ -41,9 +41,9 @@ fn reference(point: &str, of: Reference, strategy: &str, measured: &[Block]) -> 
         .filter(|block| block.point == point && block.role == Role::Measure && block.cut.is_none());
     let mut rates: Vec<(&str, f64, f64)> = Vec::new();
     for block in blocks {
-        let seconds = block.to_seconds - block.from_seconds;
+        let seconds = block.seconds();
         for lane in &block.lanes {
-            let answers = lane.seconds.iter().map(|second| second.answers).sum::<u64>() as f64;
+            let answers = lane.answers() as f64;
             match rates.iter_mut().find(|(name, ..)| *name == lane.strategy) {
                 Some(found) => (found.1, found.2) = (found.1 + answers, found.2 + seconds),
                 None => rates.push((&lane.strategy, answers, seconds)),

@@ -56,7 +56,7 @@ impl Progress {
     pub(super) fn ended(&self, block: &Block, of_rounds: u32) {
         let mut names: Vec<&str> = block.lanes.iter().map(|lane| lane.strategy.as_str()).collect();
         names.dedup();
-        let seconds = (block.to_seconds - block.from_seconds).max(f64::MIN_POSITIVE);
+        let seconds = block.seconds().max(f64::MIN_POSITIVE);
         let all = block.lanes.iter().flat_map(|lane| &lane.seconds);
         let (mut answers, mut errors) = (0, 0);
         let mut latency = crate::lab::histogram::Times::default();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Figure;
-use super::context::{Context, length};
+use super::context::Context;
 use super::grid::Grid;
 use super::measures::{self, Quotient, difference};
 use crate::lab::histogram::Times;
@@ -99,7 +99,7 @@ impl<'a> Cell<'a> {
 
     /// The measured parts of its blocks together, in seconds.
     pub(super) fn seconds(&self) -> f64 {
-        self.blocks().map(|(block, _)| length(block)).sum()
+        self.blocks().map(|(block, _)| block.seconds()).sum()
     }
 
     /// A count of its lanes, in all.
@@ -109,12 +109,12 @@ impl<'a> Cell<'a> {
 
     /// Whole answers in all.
     pub(super) fn answers(&self) -> u64 {
-        self.sum(|lane| lane.seconds.iter().map(|second| second.answers).sum())
+        self.sum(Lane::answers)
     }
 
     /// Requests that failed, in all.
     pub(super) fn failed(&self) -> u64 {
-        self.sum(|lane| lane.seconds.iter().map(|second| second.errors).sum())
+        self.sum(Lane::errors)
     }
 
     /// Pages swapped during its blocks; `None` where the machine does not say.

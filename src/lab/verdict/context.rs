@@ -1,7 +1,7 @@
 //! What is true of a whole run and needed everywhere: which components there are, how many cores, and
 //! the ceiling of the driver.
 
-use crate::lab::record::{Block, Role, RunRecord, Sample, Source, Usage};
+use crate::lab::record::{Block, Lane, Role, RunRecord, Sample, Source, Usage};
 
 /// A component whose cost is sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,9 +54,8 @@ impl<'a> Context<'a> {
     /// Of a run.
     pub(super) fn new(run: &'a RunRecord) -> Self {
         let blocks = || run.blocks.iter().filter(|block| is_whole(block, Role::Ceiling));
-        let answers = blocks().flat_map(|block| &block.lanes).flat_map(|lane| &lane.seconds);
-        let answers: u64 = answers.map(|second| second.answers).sum();
-        let seconds: f64 = blocks().map(length).sum();
+        let answers: u64 = blocks().flat_map(|block| &block.lanes).map(Lane::answers).sum();
+        let seconds: f64 = blocks().map(Block::seconds).sum();
         let ceiling = (answers > 0 && seconds > 0.0).then(|| answers as f64 / seconds);
         Self { run, ceiling }
     }
@@ -108,9 +107,4 @@ impl<'a> Context<'a> {
 /// Whether a block was not cut short, and is for this.
 pub(super) fn is_whole(block: &Block, role: Role) -> bool {
     block.cut.is_none() && block.role == role
-}
-
-/// The measured part of a block in seconds.
-pub(super) fn length(block: &Block) -> f64 {
-    (block.to_seconds - block.from_seconds).max(0.0)
 }

@@ -6,7 +6,7 @@ use super::say::Place;
 use super::{Knee, KneeStep, ratio, tables, units};
 use crate::lab::histogram::Times;
 use crate::lab::plan::{Model, Search};
-use crate::lab::record::{Block, Lane, Load, Role};
+use crate::lab::record::{Block, Load, Role};
 
 /// One for each strategy that was searched.
 pub(super) fn knees(context: &Context) -> Vec<Knee> {
@@ -74,12 +74,11 @@ pub fn judge<'a>(
         (Times::default(), 0, 0, 0.0, 0.0);
     for block in blocks {
         at = level(block.load);
-        seconds += block.to_seconds - block.from_seconds;
+        seconds += block.seconds();
         for lane in block.lanes.iter().filter(|lane| lane.strategy == strategy) {
-            let Lane { seconds, dropped, .. } = lane;
-            seconds.iter().for_each(|second| times.add(&second.latency));
-            answers += seconds.iter().map(|second| second.answers).sum::<u64>();
-            failed += seconds.iter().map(|second| second.errors).sum::<u64>() + dropped;
+            lane.seconds.iter().for_each(|second| times.add(&second.latency));
+            answers += lane.answers();
+            failed += lane.errors() + lane.dropped;
         }
     }
     let errors = if failed == 0 { 0.0 } else { failed as f64 / (answers + failed) as f64 };

@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 
 use super::Figure;
-use super::context::{Component, Context, length};
+use super::context::{Component, Context};
 use crate::lab::histogram::Times;
 use crate::lab::record::{Block, HostUsage, Lane, PoolSample, Sample, Usage};
 
@@ -36,13 +36,9 @@ pub(super) fn quotients(
     times: [&Times; 2],
 ) -> BTreeMap<Figure, Quotient> {
     let mut found = BTreeMap::new();
-    let sum = |count: fn(&crate::lab::record::Second) -> u64| -> f64 {
-        lane.seconds.iter().map(count).sum::<u64>() as f64
-    };
-    let seconds = length(block);
-    let answers = sum(|second| second.answers);
-    let failed = sum(|second| second.errors);
-    let body_bytes = sum(|second| second.body_bytes);
+    let seconds = block.seconds();
+    let (answers, failed) = (lane.answers() as f64, lane.errors() as f64);
+    let body_bytes = lane.seconds.iter().map(|second| second.body_bytes).sum::<u64>() as f64;
     found.insert(Figure::Rate, (answers, seconds));
     found.insert(Figure::Errors, (failed, answers + failed));
     found.insert(Figure::BodyBytes, (body_bytes, answers));

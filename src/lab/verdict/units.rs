@@ -130,7 +130,8 @@ pub fn significant(value: f64) -> String {
     separated(&format!("{rounded:.*}", (2 - exponent).max(0) as usize))
 }
 
-fn separated(digits: &str) -> String {
+/// A number in decimal digits, with separators between thousands: `-1,234.5`.
+pub fn separated(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let (whole, rest) = digits.find('.').map_or((digits, ""), |dot| digits.split_at(dot));
     let mut text = sign.to_owned();

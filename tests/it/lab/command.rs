@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use poolwise::lab::record::{Ended, Role, RunRecord, Source};
+use poolwise::lab::record::{Block, Ended, Lane, Role, RunRecord, Sample, Source, Usage};
 use rstest::rstest;
 
 use crate::config::file;
@@ -82,6 +82,14 @@ fn read(results: &Path) -> RunRecord {
     RunRecord::read(&only(results).join("run.json")).expect("it is a run file")
 }
 
+/// What the strategies of a block answered, and how often from the cache.
+fn answers_and_hits(block: &Block) -> (u64, u64) {
+    let hits = |lane: &Lane| -> u64 {
+        lane.seconds.iter().filter_map(|second| second.cache.get("hit")).sum()
+    };
+    (block.lanes.iter().map(Lane::answers).sum(), block.lanes.iter().map(hits).sum())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_on_postgres_and_redis_measures_every_component() {
     let database = Database::shared(Backend::Postgres, FEW);
@@ -105,17 +113,34 @@ async fn a_run_on_postgres_and_redis_measures_every_component() {
     assert_eq!([of(Role::Ceiling), of(Role::Measure), of(Role::Again)], [1, 9, 3]);
     for block in record.blocks.iter().filter(|block| block.role != Role::Ceiling) {
         let (first, last) = (&block.samples[0], block.samples.last().expect("two at least"));
-        assert!(last.at_seconds - first.at_seconds > 0.9, "{block:?}");
-        for usage in [&last.api, &last.database, &last.driver] {
-            assert!(usage.cpu_seconds.is_some() && usage.memory_bytes.is_some(), "{usage:?}");
-        }
-        assert!(last.redis.operations.is_some() && last.database.connections.is_some());
-        let lane = &block.lanes[0];
-        let answers: u64 = lane.seconds.iter().map(|second| second.answers).sum();
-        assert!(answers > 0 && lane.outcomes["200"] == answers, "{lane:?}");
-        let hits: u64 = lane.seconds.iter().filter_map(|second| second.cache.get("hit")).sum();
-        assert_eq!(hits > 0, lane.strategy == "cached", "{lane:?}");
+        assert!(last.at_seconds > first.at_seconds, "{block:?}");
+        let (answers, hits) = answers_and_hits(block);
+        let [lane] = &block.lanes[..] else { panic!("{block:?}") };
+        assert_eq!(lane.outcomes.get("200").copied().unwrap_or_default(), answers, "{lane:?}");
+        assert!(hits == 0 || lane.strategy == "cached", "{lane:?}");
     }
+    for strategy in ["direct", "pooled", "cached"] {
+        let of = |block: &&Block| block.lanes[0].strategy == strategy;
+        let counts = record.blocks.iter().filter(of).map(answers_and_hits);
+        let (answers, hits) = counts.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        assert!(
+            answers > 0 && (hits > 0) == (strategy == "cached"),
+            "{strategy}: {answers} {hits}"
+        );
+    }
+    // One sample may be late on a machine that stands still for a moment; it is then a gap.
+    let samples: Vec<&Sample> = record.blocks.iter().flat_map(|block| &block.samples).collect();
+    let mostly = |what: &str, known: fn(&Sample) -> bool| {
+        let known = samples.iter().filter(|sample| known(sample)).count();
+        assert!(known * 2 > samples.len(), "{what}: {known} of {}", samples.len());
+    };
+    let whole = |usage: &Usage| usage.cpu_seconds.is_some() && usage.memory_bytes.is_some();
+    assert!(samples.iter().all(|sample| whole(&sample.api) && whole(&sample.driver)));
+    mostly("the database", |sample| {
+        sample.database.cpu_seconds.is_some() && sample.database.memory_bytes.is_some()
+    });
+    mostly("its connections", |sample| sample.database.connections.is_some());
+    mostly("Redis", |sample| sample.redis.operations.is_some());
     assert!(matches!(record.target.sources.redis, Source::Seen { .. }));
     assert_eq!(record.target.versions.len(), 3, "{:?}", record.target.versions);
     // Equal terms: the same order of keys, and each round has a block of each.

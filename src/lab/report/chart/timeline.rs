@@ -126,7 +126,7 @@ fn response_times(run: &RunRecord) -> Chart {
 /// Median and 95th percentile of every `each` seconds of a block, for each of its strategies.
 fn lines_of(block: &Block, each: usize) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
-    let measured = (block.to_seconds - block.from_seconds).ceil().max(1.0) as usize;
+    let measured = block.seconds().ceil().max(1.0) as usize;
     for lane in &block.lanes {
         let mut whole = Times::default();
         let (mut p50, mut p95, mut every_p95) = (Vec::new(), Vec::new(), true);
