@@ -48,16 +48,21 @@ pub(super) fn database_url(
             let path = raw.name.as_deref().unwrap_or("data/poolwise.db");
             Some(DatabaseUrl::new(format!("sqlite:{path}")))
         }
-        Backend::Postgres => postgres_url(raw, problems),
+        Backend::Postgres => server_url(raw, 5432, problems),
+        Backend::Mysql => server_url(raw, 3306, problems),
     }
 }
 
-fn postgres_url(raw: &file::Database, problems: &mut Vec<String>) -> Option<DatabaseUrl> {
+fn server_url(
+    raw: &file::Database,
+    default_port: u16,
+    problems: &mut Vec<String>,
+) -> Option<DatabaseUrl> {
+    let scheme = raw.backend.name();
     let Some(host) = &raw.host else {
-        problems.push(
-            "`database.url` or `database.host` must be set when `database.backend` is \"postgres\""
-                .into(),
-        );
+        problems.push(format!(
+            "`database.url` or `database.host` must be set when `database.backend` is {scheme:?}"
+        ));
         return None;
     };
     let password = match &raw.password_file {
@@ -77,9 +82,9 @@ fn postgres_url(raw: &file::Database, problems: &mut Vec<String>) -> Option<Data
     let password = password.map(|p| format!(":{}", percent_encode(&p))).unwrap_or_default();
     // A path is the folder of a Unix socket, which a URL takes percent-encoded.
     let host = if host.starts_with('/') { percent_encode(host) } else { host.clone() };
-    let port = raw.port.unwrap_or(5432);
+    let port = raw.port.unwrap_or(default_port);
     let name = percent_encode(raw.name.as_deref().unwrap_or("poolwise"));
-    Some(DatabaseUrl::new(format!("postgres://{user}{password}@{host}:{port}/{name}")))
+    Some(DatabaseUrl::new(format!("{scheme}://{user}{password}@{host}:{port}/{name}")))
 }
 
 /// A URL whose scheme is the backend's; anything else is a problem.
@@ -92,6 +97,7 @@ pub(super) fn checked_url(
     let schemes: &[&str] = match backend {
         Backend::Sqlite => &["sqlite:"],
         Backend::Postgres => &["postgres://", "postgresql://"],
+        Backend::Mysql => &["mysql://"],
     };
     if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
         problems.push(format!(

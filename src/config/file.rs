@@ -87,6 +87,8 @@ pub enum Backend {
     Sqlite,
     /// PostgreSQL or what speaks its protocol.
     Postgres,
+    /// MySQL or MariaDB, in a build with the feature `mysql`.
+    Mysql,
 }
 
 impl Backend {
@@ -95,6 +97,7 @@ impl Backend {
         match self {
             Backend::Sqlite => "sqlite",
             Backend::Postgres => "postgres",
+            Backend::Mysql => "mysql",
         }
     }
 }

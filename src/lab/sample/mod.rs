@@ -285,7 +285,7 @@ impl Sampler {
 /// administrators; `None` where it has no such limit or cannot be asked.
 pub async fn connection_limits(config: &Config) -> (Option<u64>, Option<u64>) {
     match config.database.backend {
-        Backend::Sqlite => (None, None),
+        Backend::Sqlite | Backend::Mysql => (None, None),
         Backend::Postgres => {
             let postgres = Postgres::connect(Roots::default(), &config.database.url).await;
             postgres.map_or((None, None), |postgres| postgres.limits())
@@ -323,6 +323,7 @@ async fn database(roots: &Roots, watch: &Watch) -> Server<Postgres> {
         Backend::Sqlite => Server::Absent(
             "SQLite runs inside the service: its cost is part of the API's".to_owned(),
         ),
+        Backend::Mysql => Server::Unknown("MySQL is not looked at yet".to_owned()),
         Backend::Postgres => {
             let url = sources::database_urls(watch).into_iter().next();
             match Postgres::connect(roots.clone(), url.unwrap_or(&config.database.url)).await {

@@ -145,6 +145,12 @@ pub fn open(
     Ok(match settings.backend {
         config::Backend::Sqlite => Arc::new(sqlite::Sqlite::new(settings, url)?),
         config::Backend::Postgres => Arc::new(postgres::Postgres::new(settings, url)?),
+        config::Backend::Mysql => {
+            return Err(StoreError::new(
+                super::ErrorKind::NotPrepared,
+                "`database.backend`: this program was built without MySQL; build it with `--features mysql`",
+            ));
+        }
     })
 }
 
