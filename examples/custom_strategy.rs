@@ -57,7 +57,7 @@ impl AccessPlugin for Rotating {
     const NAME: &'static str = "rotating";
     type Options = Options;
 
-    fn problems(options: &Options) -> Vec<String> {
+    fn problems(options: &Options, _: &Database) -> Vec<String> {
         if options.uses == 0 { vec!["`uses` must be at least 1".into()] } else { Vec::new() }
     }
 

@@ -31,8 +31,9 @@ pub enum PluginKind {
 
 /// Says whether a plugin exists and understands its options.
 pub trait PluginCheck {
-    /// Every problem with this choice, each as a sentence; empty when there is none.
-    fn problems(&self, kind: PluginKind, choice: &PluginChoice) -> Vec<String>;
+    /// Every problem with this choice on this database, each as a sentence; empty when there is
+    /// none.
+    fn problems(&self, kind: PluginKind, choice: &PluginChoice, on: &Database) -> Vec<String>;
 
     /// What is wrong with a database URL of the right scheme.
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String>;

@@ -318,7 +318,7 @@ fn strategy(
         let path = format!("strategies.{name}.{key}");
         match choice(value, name_key, default, &path) {
             Ok(choice) => {
-                let found = plugins.problems(part, &choice);
+                let found = plugins.problems(part, &choice, database);
                 problems.extend(found.into_iter().map(|problem| format!("`{path}`: {problem}")));
                 Some(choice)
             }

@@ -8,4 +8,4 @@ mod pump;
 
 pub use buffer::{Budget, Charge, Fingerprint, Whole};
 pub use json::{JsonRows, Layout};
-pub use pump::{BodyLimits, Encoded, RowBytes, encode};
+pub use pump::{BodyLimits, Encoded, RowBytes, encode, encode_reserved};

@@ -53,24 +53,14 @@ pub async fn encode<E>(
     layout: Layout,
     limits: &BodyLimits,
 ) -> Result<Encoded<E>, E> {
-    let charge = Arc::new(limits.budget.charge());
     let mut sink = ChunkSink::new(JsonRows::new(columns, layout));
-    let mut body = Chunks { charge, done: VecDeque::new(), allocated: 0, hash: Xxh3::new() };
-    let mut next = FIRST_CHUNK;
-    while body.allocated + next <= limits.buffer && body.charge.try_add(next) {
-        sink.start_chunk(next);
-        let progress = poll_fn(|cx| rows.poll_rows(cx, &mut sink)).await?;
-        if progress == Progress::Finished {
-            sink.json.end(&mut sink.chunk);
-        }
-        body.push(std::mem::take(&mut sink.chunk), next);
-        if progress == Progress::Finished {
-            return Ok(Encoded::Whole(body.into_whole()));
-        }
-        next = (next * 2).min(LARGEST_CHUNK);
-    }
+    let mut body = Chunks::new(limits.budget.charge(), 0);
+    let room = match body.fill(&mut rows, &mut sink, limits.buffer).await? {
+        Filled::ToTheEnd => return Ok(Encoded::Whole(body.into_whole())),
+        Filled::UpTo(room) => room,
+    };
     sink.start_chunk(STREAM_CHUNK);
-    let too_large = body.allocated + next > limits.buffer;
+    let too_large = room == Room::OfOneBody;
     let mut stream = RowBytes { ready: body.done, rows, sink, state: State::Rows, too_large };
     if stream.ready.is_empty() {
         stream.first_row().await?;
@@ -78,26 +68,112 @@ pub async fn encode<E>(
     Ok(Encoded::Streaming(stream))
 }
 
+/// Encodes `rows` to their end into memory that was paid for beforehand: `reserved` holds `buffer`
+/// bytes, and what the body does not need of them is given back. `None` when it needs more.
+///
+/// # Errors
+/// Whatever the rows fail with.
+///
+/// # Cancellation safety
+/// Dropping the future abandons the rows and returns the charge.
+pub async fn encode_reserved<E>(
+    mut rows: RowStream<E>,
+    columns: &[&str],
+    layout: Layout,
+    (buffer, reserved): (usize, Charge),
+) -> Result<Option<Whole>, E> {
+    let mut sink = ChunkSink::new(JsonRows::new(columns, layout));
+    let mut body = Chunks::new(reserved, buffer);
+    Ok(match body.fill(&mut rows, &mut sink, buffer).await? {
+        Filled::ToTheEnd => Some(body.into_whole()),
+        Filled::UpTo(_) => None,
+    })
+}
+
+/// How far rows went into memory.
+enum Filled {
+    /// All of them are in.
+    ToTheEnd,
+    /// There was no more room of this kind.
+    UpTo(Room),
+}
+
+#[derive(PartialEq)]
+enum Room {
+    /// For one body.
+    OfOneBody,
+    /// For all bodies of the process.
+    OfAll,
+}
+
 /// The finished chunks of a body and what they cost.
 struct Chunks {
     charge: Arc<Charge>,
+    /// Bytes of the charge that no chunk uses yet.
+    unused: usize,
     done: VecDeque<Bytes>,
     allocated: usize,
     hash: Xxh3,
 }
 
 impl Chunks {
+    /// No chunks; `charge` holds `unused` bytes beforehand.
+    fn new(charge: Charge, unused: usize) -> Self {
+        let charge = Arc::new(charge);
+        Self { charge, unused, done: VecDeque::new(), allocated: 0, hash: Xxh3::new() }
+    }
+
+    /// Encodes rows into chunks until they end or there is no room for another chunk.
+    async fn fill<E>(
+        &mut self,
+        rows: &mut RowStream<E>,
+        sink: &mut ChunkSink,
+        buffer: usize,
+    ) -> Result<Filled, E> {
+        let mut next = FIRST_CHUNK;
+        loop {
+            if self.allocated + next > buffer {
+                return Ok(Filled::UpTo(Room::OfOneBody));
+            }
+            if !self.pay(next) {
+                return Ok(Filled::UpTo(Room::OfAll));
+            }
+            sink.start_chunk(next);
+            let progress = poll_fn(|cx| rows.poll_rows(cx, sink)).await?;
+            if progress == Progress::Finished {
+                sink.json.end(&mut sink.chunk);
+            }
+            self.push(std::mem::take(&mut sink.chunk), next);
+            if progress == Progress::Finished {
+                return Ok(Filled::ToTheEnd);
+            }
+            next = (next * 2).min(LARGEST_CHUNK);
+        }
+    }
+
+    /// Takes `bytes` from what was paid beforehand, or charges them.
+    fn pay(&mut self, bytes: usize) -> bool {
+        match self.unused.checked_sub(bytes) {
+            Some(rest) => {
+                self.unused = rest;
+                true
+            }
+            None => self.charge.try_add(bytes),
+        }
+    }
+
     /// Takes a chunk for which `paid` bytes were charged. A row longer than the room left made it
     /// grow: the difference is charged if it can be, and is bounded by that one row if not.
     fn push(&mut self, chunk: Vec<u8>, paid: usize) {
         let grown = chunk.capacity().saturating_sub(paid);
-        let allocated = if self.charge.try_add(grown) { paid + grown } else { paid };
+        let allocated = if self.pay(grown) { paid + grown } else { paid };
         self.hash.update(&chunk);
         self.allocated += allocated;
         self.done.push_back(charged(chunk, allocated, &self.charge));
     }
 
     fn into_whole(self) -> Whole {
+        self.charge.release(self.unused);
         let hash = Fingerprint(self.hash.digest128());
         Whole::from_chunks(self.done.into(), self.allocated, hash, self.charge)
     }

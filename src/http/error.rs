@@ -66,12 +66,13 @@ pub(super) enum Kind {
     Saturated,
     Unreachable,
     NotPrepared,
+    TooLarge,
     Timeout,
 }
 
 impl Kind {
     /// Every kind that an endpoint can answer with, for the spec.
-    const DOCUMENTED: [Kind; 8] = [
+    const DOCUMENTED: [Kind; 9] = [
         Kind::BadParameter,
         Kind::NotFound,
         Kind::NotAcceptable,
@@ -79,6 +80,7 @@ impl Kind {
         Kind::Saturated,
         Kind::Unreachable,
         Kind::NotPrepared,
+        Kind::TooLarge,
         Kind::Timeout,
     ];
 
@@ -108,6 +110,11 @@ impl Kind {
             Kind::NotPrepared => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-prepared", "The database is not set up")
             }
+            Kind::TooLarge => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too-large",
+                "The answer does not fit into memory",
+            ),
             Kind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long"),
         }
     }
@@ -162,6 +169,10 @@ impl Problem {
             ErrorKind::NotPrepared => Self::new(
                 Kind::NotPrepared,
                 "The tables are missing or of another version. The log names the command that creates them.",
+            ),
+            ErrorKind::TooLarge => Self::new(
+                Kind::TooLarge,
+                "This strategy holds each answer in memory, and this one would be above server.body_buffer or server.body_budget. Ask for less, for instance with limit, or ask another strategy.",
             ),
             ErrorKind::Internal => Self::new(
                 Kind::Internal,

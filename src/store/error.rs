@@ -14,6 +14,8 @@ pub enum ErrorKind {
     StatementTimeout,
     /// Try again at once, once: the connection turned out to be closed.
     Disconnected,
+    /// Ask for less: the answer does not fit into the memory that there may be for one.
+    TooLarge,
     /// Call the operator: the tables are missing or of another shape.
     NotPrepared,
     /// Call the operator: anything else.

@@ -10,7 +10,7 @@ use config::{Value, ValueKind};
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::access::{Access, AccessPlugin, AccessSetup, Direct, Pooled};
+use super::access::{Access, AccessPlugin, AccessSetup, Direct, Pooled, Shared};
 use super::backend;
 use super::cache::{CachePlugin, CacheSetup, Memory, NoCache, Redis, Tiered, Wrapped};
 use super::{ErrorKind, Source, StoreError};
@@ -28,7 +28,7 @@ type WrapCache = fn(&PluginChoice, Arc<dyn Source>, CacheSetup) -> Result<Wrappe
 
 struct AccessEntry {
     name: &'static str,
-    problems: fn(&PluginChoice) -> Vec<String>,
+    problems: fn(&PluginChoice, &Database) -> Vec<String>,
     connections: fn(&PluginChoice, &Database) -> Option<usize>,
     open: OpenAccess,
 }
@@ -45,6 +45,7 @@ impl Plugins {
         Self { access: Vec::new(), cache: Vec::new() }
             .with_access::<Direct>()
             .with_access::<Pooled>()
+            .with_access::<Shared>()
             .with_cache::<NoCache>()
             .with_cache::<Memory>()
             .with_cache::<Redis>()
@@ -56,8 +57,8 @@ impl Plugins {
         self.access.retain(|entry| entry.name != P::NAME);
         self.access.push(AccessEntry {
             name: P::NAME,
-            problems: |choice| match options::<P::Options>(choice) {
-                Ok(options) => P::problems(&options),
+            problems: |choice, database| match options::<P::Options>(choice) {
+                Ok(options) => P::problems(&options, database),
                 Err(problems) => problems,
             },
             connections: |choice, database| match options(choice) {
@@ -129,9 +130,11 @@ impl Plugins {
 }
 
 impl PluginCheck for Plugins {
-    fn problems(&self, kind: PluginKind, choice: &PluginChoice) -> Vec<String> {
+    fn problems(&self, kind: PluginKind, choice: &PluginChoice, on: &Database) -> Vec<String> {
         let found = match kind {
-            PluginKind::Access => self.access_entry(choice).map(|entry| (entry.problems)(choice)),
+            PluginKind::Access => {
+                self.access_entry(choice).map(|entry| (entry.problems)(choice, on))
+            }
             PluginKind::Cache => self.cache_entry(choice).map(|entry| (entry.problems)(choice)),
         };
         found.unwrap_or_else(|problem| vec![problem])

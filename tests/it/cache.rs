@@ -69,6 +69,27 @@ async fn simultaneous_requests_for_one_answer_are_one_query(
     assert_eq!(service.leases(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_share_a_query_without_a_cache_too() {
+    let (access, cache) =
+        ("{ kind = \"pool\", size = 1 }", "{ store = \"none\", coalesce = true }");
+    let service = Setup::few(Backend::Postgres).subject(access, cache).start().await;
+    let held = service.strategy("subject").access.lease(&Service::context()).await;
+    let client = service.client;
+    let asking: Vec<_> =
+        (0..4).map(|_| tokio::spawn(async move { client.get(&subject("")).await })).collect();
+    let strategy = service.strategy("subject");
+    eventually("all four are here", || strategy.meter.in_flight.get() == 4).await;
+    drop(held);
+    let answers: Vec<_> = join_all(asking).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(kinds(&answers), [("", 1), ("coalesced", 3)].into());
+    assert_eq!(service.leases(), 2, "the test's own and one for all four");
+    assert_eq!(service.subject("").await.cache(), "", "nothing is kept");
+    let stats = service.client.get("/strategies").await.json();
+    let own = stats.as_array().expect("a list").iter().find(|s| s["stats"]["name"] == "subject");
+    assert_eq!(own.expect("it is listed")["stats"]["cache"]["coalesced"], 3);
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_coalescing_each_request_asks_for_itself(#[values("memory", "redis")] store: &str) {

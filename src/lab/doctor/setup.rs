@@ -231,6 +231,7 @@ fn connections(
             let size = own("size").or_else(by_default);
             (size, size)
         }
+        "shared" => (None, Some(1.0)),
         _ => (None, own("limit")),
     }
 }

@@ -45,7 +45,7 @@ impl AccessPlugin for Direct {
     const NAME: &'static str = "direct";
     type Options = Options;
 
-    fn problems(options: &Options) -> Vec<String> {
+    fn problems(options: &Options, _: &Database) -> Vec<String> {
         match options.limit {
             Some(0) => vec!["`limit` must be at least 1".into()],
             _ => Vec::new(),

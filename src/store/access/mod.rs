@@ -2,6 +2,7 @@
 
 mod direct;
 mod pool;
+mod shared;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 pub use direct::Direct;
 pub use pool::Pooled;
+pub use shared::Shared;
 
 use super::backend::{Backend, Connection};
 use super::{ErrorKind, RequestContext, StoreError};
@@ -30,6 +32,24 @@ pub trait Access: Send + Sync {
 
     /// Its connections as they are now.
     fn gauges(&self) -> AccessGauges;
+
+    /// What a statement needs before it is sent.
+    fn body_rule(&self) -> BodyRule {
+        BodyRule::AsItComes
+    }
+}
+
+/// Where the body of an answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyRule {
+    /// Into memory as far as there is room, then to the client as it takes it.
+    AsItComes,
+    /// Into memory, which is reserved before the statement is sent: rows that waited for a client
+    /// would hold up others.
+    Reserved {
+        /// Time to wait for that memory.
+        wait_timeout: Duration,
+    },
 }
 
 /// A plugin's constructor: a way to get a connection that config can name.
@@ -39,8 +59,9 @@ pub trait AccessPlugin: Send + Sync + 'static {
     /// The options that stand beside `kind`; unknown ones are refused.
     type Options: serde::de::DeserializeOwned + Send;
 
-    /// What is wrong with options that could be read, one sentence each.
-    fn problems(_options: &Self::Options) -> Vec<String> {
+    /// What is wrong with options that could be read, or with using it on this database, one
+    /// sentence each.
+    fn problems(_options: &Self::Options, _database: &Database) -> Vec<String> {
         Vec::new()
     }
 
@@ -74,6 +95,9 @@ pub enum Abandon {
     CancelAndDetach,
     /// Cancel the statement and close the connection, which belongs to this request alone.
     Close,
+    /// Nothing: the connection reads to the end of the rows and throws them away, because
+    /// statements of others follow.
+    Drain,
 }
 
 /// A connection together with the place that it came from.
@@ -158,6 +182,7 @@ impl Guard for Lease {
                 drop(self.held.detach());
                 tokio::spawn(cancel);
             }
+            Abandon::Drain => drop(self.held),
             // The place stays taken until the server has heard of it, so that the connections
             // that it still counts never exceed the limit.
             Abandon::Close => {
@@ -198,6 +223,10 @@ impl Connection for Counted {
 
     fn cancel(&self) -> BoxFuture<'static, ()> {
         self.connection.cancel()
+    }
+
+    fn share(&self) -> Option<Box<dyn Connection>> {
+        self.connection.share()
     }
 }
 

@@ -45,7 +45,7 @@ impl AccessPlugin for Pooled {
     const NAME: &'static str = "pool";
     type Options = Options;
 
-    fn problems(options: &Options) -> Vec<String> {
+    fn problems(options: &Options, _: &Database) -> Vec<String> {
         match options.size {
             Some(0) => vec!["`size` must be at least 1".into()],
             _ => Vec::new(),

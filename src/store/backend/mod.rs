@@ -82,6 +82,13 @@ pub trait Connection: Send {
 
     /// Stops the running statement from outside, within a bounded time.
     fn cancel(&self) -> BoxFuture<'static, ()>;
+
+    /// Another handle to this connection, on which a statement can be sent before the rows of the
+    /// last have come; `None` where the protocol has no such thing. Rows come in the order of
+    /// their statements, and those that nobody takes hold up all behind them.
+    fn share(&self) -> Option<Box<dyn Connection>> {
+        None
+    }
 }
 
 /// The server's own view of its connections.

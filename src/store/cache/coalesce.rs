@@ -52,8 +52,17 @@ impl Coalesced {
         let wanted = (query.clone(), context.coding.filter(|_| self.codings_only));
         let (flight, leads) = self.flights.join(wanted, || {
             let (inner, query, mut context) = (self.inner.clone(), query.clone(), context.clone());
+            let oversize = self.oversize.clone();
             context.deadline = asked + FLIGHT_LIMIT;
-            async move { inner.fetch(&query, &context).await }
+            async move {
+                let fetched = inner.fetch(&query, &context).await;
+                if let Ok(Reply { body: Body::Stream(rows), .. }) = &fetched
+                    && rows.is_too_large()
+                {
+                    oversize.remember(&query);
+                }
+                fetched
+            }
         });
         match flight.outcome(context.deadline).await? {
             Outcome::Shared(shared) => Ok(shared.reply(leads, asked.elapsed())),

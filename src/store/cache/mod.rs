@@ -135,16 +135,41 @@ pub struct Wrapped {
 /// `cache = "none"`
 pub struct NoCache;
 
-/// `none` has no options.
+/// The option of `none`.
 #[derive(Debug, Deserialize)]
-pub struct NoOptions {}
+pub struct NoCacheOptions {
+    /// Whether requests for the same that come while it is being fetched share one fetch.
+    #[serde(default)]
+    coalesce: bool,
+}
 
 impl CachePlugin for NoCache {
     const NAME: &'static str = "none";
-    type Options = NoOptions;
+    type Options = NoCacheOptions;
 
-    fn wrap(_: NoOptions, inner: Arc<dyn Source>, _: CacheSetup) -> Result<Wrapped, StoreError> {
-        Ok(Wrapped { source: inner, store: None })
+    fn wrap(
+        options: NoCacheOptions,
+        inner: Arc<dyn Source>,
+        setup: CacheSetup,
+    ) -> Result<Wrapped, StoreError> {
+        if !options.coalesce {
+            return Ok(Wrapped { source: inner, store: None });
+        }
+        let source = Arc::new(Coalesced::new(inner, Oversize::new(setup.cache.ttl)));
+        Ok(Wrapped { source, store: Some(Arc::new(Nothing)) })
+    }
+}
+
+/// A store that keeps nothing: what is shared is counted as for a cache.
+struct Nothing;
+
+impl CacheStore for Nothing {
+    fn get<'a>(&'a self, _: &'a CacheKey) -> BoxFuture<'a, Result<Option<Entry>, Fault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn put<'a>(&'a self, _: &'a CacheKey, _: Entry) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

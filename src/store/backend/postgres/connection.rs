@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use deadpool::managed::{Manager as _, Metrics, RecycleError};
+use deadpool::managed::Manager as _;
 use deadpool_postgres::{ClientWrapper, Manager};
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
@@ -24,9 +24,14 @@ use crate::store::{ErrorKind, StoreError};
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct PostgresConnection {
+    link: Arc<Link>,
+    fragments: Arc<Fragments>,
+}
+
+/// The connection itself, for all handles to it.
+struct Link {
     client: ClientWrapper,
     manager: Arc<Manager>,
-    fragments: Arc<Fragments>,
 }
 
 impl PostgresConnection {
@@ -35,7 +40,7 @@ impl PostgresConnection {
         manager: Arc<Manager>,
         fragments: Arc<Fragments>,
     ) -> Box<dyn Connection> {
-        Box::new(Self { client, manager, fragments })
+        Box::new(Self { link: Arc::new(Link { client, manager }), fragments })
     }
 
     async fn start(
@@ -46,16 +51,16 @@ impl PostgresConnection {
         let failed =
             |error: tokio_postgres::Error| Failed { error: statement_error(&error), settled: true };
         let sql = self.fragments.compose(query);
-        let statement = self.client.prepare_cached(&sql.text).await.map_err(failed)?;
+        let statement = self.link.client.prepare_cached(&sql.text).await.map_err(failed)?;
         check_columns(&statement).map_err(|error| Failed { error, settled: true })?;
         let values: Vec<Value<'_>> = sql.binds.iter().map(|bind| Value::from(*bind)).collect();
         let values = values.iter().map(Value::as_sql);
-        self.client.query_raw(&statement, values).await.map_err(failed)
+        self.link.client.query_raw(&statement, values).await.map_err(failed)
     }
 }
 
 /// The manager lists every connection that it made until it is told to forget it.
-impl Drop for PostgresConnection {
+impl Drop for Link {
     fn drop(&mut self) {
         self.manager.detach(&mut self.client);
     }
@@ -63,16 +68,13 @@ impl Drop for PostgresConnection {
 
 impl Connection for PostgresConnection {
     fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.link.client.is_closed()
     }
 
     fn check(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async {
-            match self.manager.recycle(&mut self.client, &Metrics::default()).await {
-                Ok(()) => Ok(()),
-                Err(RecycleError::Backend(error)) => Err(statement_error(&error)),
-                Err(other) => Err(StoreError::new(ErrorKind::Disconnected, other)),
-            }
+            let asked = self.link.client.simple_query("").await;
+            asked.map(drop).map_err(|error| statement_error(&error))
         })
     }
 
@@ -84,7 +86,7 @@ impl Connection for PostgresConnection {
     }
 
     fn cancel(&self) -> BoxFuture<'static, ()> {
-        let token = self.client.cancel_token();
+        let token = self.link.client.cancel_token();
         Box::pin(async move {
             match tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(NoTls)).await {
                 Ok(Ok(())) => {}
@@ -92,6 +94,10 @@ impl Connection for PostgresConnection {
                 Err(_) => tracing::debug!("a cancel request was not answered in time"),
             }
         })
+    }
+
+    fn share(&self) -> Option<Box<dyn Connection>> {
+        Some(Box::new(Self { link: self.link.clone(), fragments: self.fragments.clone() }))
     }
 }
 

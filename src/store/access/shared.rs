@@ -1,0 +1,166 @@
+//! `shared`: one connection for all requests, whose statements follow each other on it without
+//! waiting for the rows of the last (pipelining).
+//!
+//! The server runs them one after another and their rows come in that order, so whoever takes no
+//! rows holds up all behind. Therefore a body is reserved before its statement is sent, rows are
+//! read to their end as they come, and a client that leaves cancels nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::{Abandon, Access, AccessPlugin, AccessSetup, BodyRule, Held, Lease, connect};
+use crate::config::{self, Database};
+use crate::observe::{AccessGauges, AccessMeter};
+use crate::store::backend::{Backend, Connection};
+use crate::store::{ErrorKind, RequestContext, StoreError};
+
+/// Sends every statement over one connection.
+pub struct Shared {
+    backend: Arc<dyn Backend>,
+    connection: Mutex<Option<Box<dyn Connection>>>,
+    users: Arc<AtomicUsize>,
+    wait_timeout: Duration,
+    connect_timeout: Duration,
+    meter: Arc<AccessMeter>,
+}
+
+/// `{ kind = "shared", ... }`; what is absent is as in `[database]`.
+#[derive(Debug, Deserialize)]
+pub struct Options {
+    /// Time to wait for room for a body, or for another request that is connecting.
+    #[serde(default, with = "humantime_serde")]
+    wait_timeout: Option<Duration>,
+    /// Time to open the connection.
+    #[serde(default, with = "humantime_serde")]
+    connect_timeout: Option<Duration>,
+}
+
+impl AccessPlugin for Shared {
+    const NAME: &'static str = "shared";
+    type Options = Options;
+
+    fn problems(_: &Options, database: &Database) -> Vec<String> {
+        match database.backend {
+            config::Backend::Postgres => Vec::new(),
+            other => vec![format!(
+                "\"shared\" needs PostgreSQL, whose protocol takes a statement before the rows of \
+                 the last have come; `database.backend` is {:?}",
+                other.name()
+            )],
+        }
+    }
+
+    fn connections(_: &Options, _: &Database) -> Option<usize> {
+        Some(1)
+    }
+
+    async fn open(options: Options, setup: AccessSetup) -> Result<Arc<dyn Access>, StoreError> {
+        let connect_timeout = options.connect_timeout.unwrap_or(setup.database.connect_timeout);
+        let connection = connect(&*setup.backend, connect_timeout, &setup.meter).await?;
+        Ok(Arc::new(Self {
+            backend: setup.backend,
+            connection: Mutex::new(Some(connection)),
+            users: Arc::default(),
+            wait_timeout: options.wait_timeout.unwrap_or(setup.database.wait_timeout),
+            connect_timeout,
+            meter: setup.meter,
+        }))
+    }
+}
+
+impl Shared {
+    /// A handle to the connection, which is opened anew when it is closed; and how long that took.
+    async fn handle(
+        &self,
+        context: &RequestContext,
+    ) -> Result<(Box<dyn Connection>, Option<Duration>), StoreError> {
+        let waiting =
+            tokio::time::timeout(context.remaining(self.wait_timeout), self.connection.lock());
+        let mut connection = waiting.await.map_err(|_| {
+            StoreError::new(ErrorKind::Unreachable, "the shared connection was not opened in time")
+        })?;
+        let mut connected = None;
+        if connection.as_ref().is_none_or(|connection| connection.is_closed()) {
+            *connection = None;
+            let started = Instant::now();
+            let timeout = context.remaining(self.connect_timeout);
+            *connection = Some(connect(&*self.backend, timeout, &self.meter).await?);
+            connected = Some(started.elapsed());
+        }
+        let handle = connection.as_ref().and_then(|connection| connection.share());
+        let handle = handle.ok_or_else(|| {
+            StoreError::new(ErrorKind::Internal, "connections of this database cannot be shared")
+        })?;
+        Ok((handle, connected))
+    }
+}
+
+impl Access for Shared {
+    fn lease<'a>(
+        &'a self,
+        context: &'a RequestContext,
+    ) -> BoxFuture<'a, Result<Lease, StoreError>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let (handle, connected) = self.handle(context).await?;
+            let waited = started.elapsed() - connected.unwrap_or_default();
+            self.meter.wait.record(waited);
+            let user = Box::new(User { handle, _counted: Counted::one(&self.users) });
+            let lease = Lease::new(user, Abandon::Drain, waited);
+            Ok(match connected {
+                Some(connected) => lease.opened_in(connected),
+                None => lease,
+            })
+        })
+    }
+
+    fn gauges(&self) -> AccessGauges {
+        let in_use = self.users.load(Ordering::Relaxed).min(1);
+        // Locked: it is being opened.
+        let open = self.connection.try_lock().is_ok_and(|connection| {
+            connection.as_ref().is_some_and(|connection| !connection.is_closed())
+        });
+        AccessGauges { size: 1, in_use, idle: usize::from(open && in_use == 0), waiting: 0 }
+    }
+
+    fn body_rule(&self) -> BodyRule {
+        BodyRule::Reserved { wait_timeout: self.wait_timeout }
+    }
+}
+
+/// One request's handle to the connection.
+struct User {
+    handle: Box<dyn Connection>,
+    _counted: Counted,
+}
+
+impl Held for User {
+    fn connection(&mut self) -> &mut dyn Connection {
+        &mut *self.handle
+    }
+
+    fn detach(self: Box<Self>) -> Box<dyn Connection> {
+        self.handle
+    }
+}
+
+/// One of the requests whose rows have not ended.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn one(users: &Arc<AtomicUsize>) -> Self {
+        users.fetch_add(1, Ordering::Relaxed);
+        Self(users.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
