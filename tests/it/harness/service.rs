@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use poolwise::config::{self, Config, Environment};
+use poolwise::config::{self, Config, Environment, Problems};
 use poolwise::http::State;
 use poolwise::observe::AccessGauges;
 use poolwise::server::{self, Ready};
@@ -26,6 +26,11 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// Whether it speaks PostgreSQL's protocol.
+    pub fn is_postgres(self) -> bool {
+        self == Backend::Postgres
+    }
+
     fn name(self) -> &'static str {
         match self {
             Backend::Sqlite => "sqlite",
@@ -145,10 +150,14 @@ impl Setup {
         self.with(&format!("strategies.subject = {{ access = {access}, cache = {cache} }}"))
     }
 
+    /// The configuration, or what is wrong with it.
+    pub fn load(&self) -> Result<Config, Problems> {
+        config::load(&self.files, &Environment::default(), &Plugins::standard())
+    }
+
     /// The configuration.
     pub fn config(&self) -> Config {
-        let loaded = config::load(&self.files, &Environment::default(), &Plugins::standard());
-        loaded.unwrap_or_else(|problems| panic!("{problems}"))
+        self.load().unwrap_or_else(|problems| panic!("{problems}"))
     }
 
     /// A running service.
