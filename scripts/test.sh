@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
 # Everything that has to hold: formatting, lints, documentation, tests, the example, the exported
-# documents, licences. Installs PostgreSQL and Redis from Debian where they are missing; the tests
-# start private servers of their own, so that nothing that runs on this machine is touched.
+# documents, licences. Installs PostgreSQL, PgBouncer, MariaDB and Redis from Debian where they are
+# missing; the tests start private servers of their own, so that nothing that runs on this machine is
+# touched.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 step() { printf '\n==> %s\n' "$*"; }
 skipped() { printf 'skipped: %s\n' "$*"; }
 has() { command -v "$1" >/dev/null 2>&1; }
+# Debian keeps servers away from the PATH of ordinary users.
+export PATH=$PATH:/usr/sbin:/sbin
 
 # The packages of the programs that are missing.
 missing() {
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || echo postgresql
+    has pgbouncer || echo pgbouncer
+    has mariadbd || echo mariadb-server
     has redis-server || echo redis-server
 }
 
@@ -37,22 +42,31 @@ if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else skipped "ru
 
 step "cargo clippy"
 if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy --all-targets --locked -- -D warnings
+    cargo clippy --all-targets --all-features --locked -- -D warnings
 else
     skipped "clippy is not installed"
 fi
 
 step "cargo doc"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --all-features --locked
 
 step "cargo test"
-cargo test --locked
+cargo test --all-features --locked
 
 step "the example"
-cargo run --quiet --locked --example custom_strategy
+cargo run --quiet --all-features --locked --example custom_strategy
 
-step "the exported documents"
+step "the exported documents, from a build without features"
 cargo run --quiet --locked -- openapi --check
+
+step "a build without features says which one is missing"
+for asked in mysql redis-cluster; do
+    if refused=$(cargo run --quiet --locked -- config check --config "tests/features/$asked.toml" 2>&1); then
+        echo "error: tests/features/$asked.toml was taken without the feature" >&2
+        exit 1
+    fi
+    grep -e "--features $asked" <<<"$refused"
+done
 
 step "cargo deny"
 if cargo deny --version >/dev/null 2>&1; then cargo deny check; else skipped "cargo-deny is not installed"; fi
