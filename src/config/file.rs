@@ -75,6 +75,10 @@ pub(super) struct Database {
     pub recycle_timeout: Duration,
     pub recycle: Recycle,
     #[serde(with = "humantime_serde")]
+    pub max_lifetime: Duration,
+    #[serde(with = "humantime_serde")]
+    pub keepalive: Duration,
+    #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
     pub reserve: u32,
 }

@@ -66,6 +66,8 @@ pub struct Database {
     pub connect_timeout: Duration,
     pub recycle_timeout: Duration,
     pub recycle: Recycle,
+    pub max_lifetime: Duration,
+    pub keepalive: Duration,
     pub statement_timeout: Duration,
     pub reserve: u32,
 }
@@ -262,6 +264,8 @@ fn database(raw: file::Database, problems: &mut Vec<String>) -> Database {
         connect_timeout: raw.connect_timeout,
         recycle_timeout: raw.recycle_timeout,
         recycle: raw.recycle,
+        max_lifetime: raw.max_lifetime,
+        keepalive: raw.keepalive,
         statement_timeout: raw.statement_timeout,
         reserve: raw.reserve,
     }

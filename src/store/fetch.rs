@@ -27,6 +27,7 @@ impl Fetch {
         &self,
         query: &ProductQuery,
         context: &RequestContext,
+        again: bool,
     ) -> Result<Reply, StoreError> {
         let asked = Instant::now();
         let reserved = match self.access.body_rule() {
@@ -36,7 +37,10 @@ impl Fetch {
             }
         };
         let reserving = asked.elapsed();
-        let lease = self.access.lease(context).await?;
+        let lease = match again {
+            false => self.access.lease(context).await?,
+            true => self.access.lease_alive(context).await?,
+        };
         let wait = Some(lease.waited() + reserving);
         let mut timing = Timing { wait, connect: lease.connected(), ..Timing::default() };
         let started = Instant::now();
@@ -86,10 +90,10 @@ impl Source for Fetch {
         context: &'a RequestContext,
     ) -> BoxFuture<'a, Result<Reply, StoreError>> {
         Box::pin(async move {
-            match self.attempt(query, context).await {
+            match self.attempt(query, context, false).await {
                 Err(error) if error.kind() == ErrorKind::Disconnected => {
                     tracing::debug!(request_id = %context.request_id, %error, "retrying once");
-                    self.attempt(query, context).await
+                    self.attempt(query, context, true).await
                 }
                 outcome => outcome,
             }

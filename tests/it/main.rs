@@ -19,3 +19,5 @@ mod plans;
 mod shared;
 mod shutdown;
 mod stats;
+mod upkeep;
+mod weather;

@@ -30,6 +30,18 @@ pub trait Access: Send + Sync {
     fn lease<'a>(&'a self, context: &'a RequestContext)
     -> BoxFuture<'a, Result<Lease, StoreError>>;
 
+    /// A connection that gave a sign of life just now, for a statement whose first connection
+    /// turned out to be closed: another that was idle as long may be closed as well.
+    ///
+    /// # Errors
+    /// As [`Access::lease`].
+    fn lease_alive<'a>(
+        &'a self,
+        context: &'a RequestContext,
+    ) -> BoxFuture<'a, Result<Lease, StoreError>> {
+        self.lease(context)
+    }
+
     /// Its connections as they are now.
     fn gauges(&self) -> AccessGauges;
 

@@ -3,6 +3,7 @@
 
 mod client;
 mod data;
+mod network;
 mod postgres;
 mod process;
 mod proxy;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client, SlowClient};
 pub use data::{Dataset, FEW, Filter, MANY};
+pub use network::{Network, Weather};
 pub use postgres::{Postgres, connect};
 pub use proxy::Proxy;
 pub use redis::Redis;

@@ -1,19 +1,26 @@
 //! `pool`: a fixed number of connections, opened at start-up and lent to one request at a time.
+//!
+//! [`connections`] makes and checks them, [`upkeep`] replaces them in the background before they
+//! grow too old and after they died.
+
+mod connections;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{
-    Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
-};
+use deadpool::managed::{Object, Pool, PoolError, TimeoutType, Timeouts};
 use futures_util::future::{BoxFuture, try_join_all};
 use serde::Deserialize;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease, connect};
+use self::connections::Connections;
+use self::upkeep::Upkeep;
+use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease};
 use crate::config::{Database, Recycle};
 use crate::observe::{AccessGauges, AccessMeter};
-use crate::store::backend::{Backend, Connection};
+use crate::store::backend::Connection;
 use crate::store::{ErrorKind, RequestContext, StoreError};
 
 /// Lends connections from a pool of fixed size.
@@ -21,6 +28,7 @@ pub struct Pooled {
     pool: Pool<Connections>,
     timeouts: Timeouts,
     meter: Arc<AccessMeter>,
+    _upkeep: AbortOnDropHandle<()>,
 }
 
 /// `{ kind = "pool", ... }`; what is absent is as in `[database]`.
@@ -39,6 +47,12 @@ pub struct Options {
     recycle_timeout: Option<Duration>,
     /// How one is checked.
     recycle: Option<Recycle>,
+    /// Age at which one is replaced; 0 for never.
+    #[serde(default, with = "humantime_serde")]
+    max_lifetime: Option<Duration>,
+    /// Idle time after which one is checked; 0 for never.
+    #[serde(default, with = "humantime_serde")]
+    keepalive: Option<Duration>,
 }
 
 impl AccessPlugin for Pooled {
@@ -68,30 +82,50 @@ impl AccessPlugin for Pooled {
             backend: setup.backend,
             recycle: options.recycle.unwrap_or(database.recycle),
             connect_timeout: timeouts.create.expect("set above"),
+            max_lifetime: options.max_lifetime.unwrap_or(database.max_lifetime),
             meter: setup.meter.clone(),
         };
+        let keepalive = options.keepalive.unwrap_or(database.keepalive);
         let pool = Pool::builder(connections)
             .max_size(size)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::new(ErrorKind::Internal, error))?;
-        let pooled = Self { pool, timeouts, meter: setup.meter };
-        pooled.fill(size).await?;
-        Ok(Arc::new(pooled))
+        fill(&pool, &timeouts).await?;
+        let upkeep = Upkeep { pool: pool.weak(), timeouts, keepalive };
+        let upkeep = AbortOnDropHandle::new(tokio::spawn(upkeep.run()));
+        Ok(Arc::new(Self { pool, timeouts, meter: setup.meter, _upkeep: upkeep }))
     }
 }
 
 impl Pooled {
-    /// Opens every connection, so that no request pays for it and a server that has too few says
-    /// so at start-up.
-    async fn fill(&self, size: usize) -> Result<(), StoreError> {
-        let all = (0..size).map(|_| self.pool.timeout_get(&self.timeouts));
-        try_join_all(all).await.map_err(|error| {
-            store_error(error).during(&format!("filling a pool of {size} connections"))
-        })?;
-        Ok(())
+    async fn object(&self, context: &RequestContext) -> Result<Object<Connections>, StoreError> {
+        let limit = |timeout: Option<Duration>| timeout.map(|t| context.remaining(t));
+        let timeouts = Timeouts {
+            wait: limit(self.timeouts.wait),
+            create: limit(self.timeouts.create),
+            recycle: limit(self.timeouts.recycle),
+        };
+        self.pool.timeout_get(&timeouts).await.map_err(store_error)
     }
+
+    fn lend(&self, mut object: Object<Connections>, started: Instant) -> Lease {
+        object.is_used();
+        let waited = started.elapsed();
+        self.meter.wait.record(waited);
+        Lease::new(Box::new(Lent(object)), Abandon::CancelAndDetach, waited)
+    }
+}
+
+/// Opens every connection, so that no request pays for it and a server that has too few says so
+/// at start-up.
+async fn fill(pool: &Pool<Connections>, timeouts: &Timeouts) -> Result<(), StoreError> {
+    let size = pool.status().max_size;
+    try_join_all((0..size).map(|_| pool.timeout_get(timeouts))).await.map_err(|error| {
+        store_error(error).during(&format!("filling a pool of {size} connections"))
+    })?;
+    Ok(())
 }
 
 impl Access for Pooled {
@@ -101,16 +135,26 @@ impl Access for Pooled {
     ) -> BoxFuture<'a, Result<Lease, StoreError>> {
         Box::pin(async move {
             let started = Instant::now();
-            let limit = |timeout: Option<Duration>| timeout.map(|t| context.remaining(t));
-            let timeouts = Timeouts {
-                wait: limit(self.timeouts.wait),
-                create: limit(self.timeouts.create),
-                recycle: limit(self.timeouts.recycle),
-            };
-            let object = self.pool.timeout_get(&timeouts).await.map_err(store_error)?;
-            let waited = started.elapsed();
-            self.meter.wait.record(waited);
-            Ok(Lease::new(Box::new(Lent(object)), Abandon::CancelAndDetach, waited))
+            let object = self.object(context).await?;
+            Ok(self.lend(object, started))
+        })
+    }
+
+    fn lease_alive<'a>(
+        &'a self,
+        context: &'a RequestContext,
+    ) -> BoxFuture<'a, Result<Lease, StoreError>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            loop {
+                let mut object = self.object(context).await?;
+                let limit = context.remaining(self.timeouts.recycle.unwrap_or(Duration::MAX));
+                match tokio::time::timeout(limit, object.connection.check()).await {
+                    Ok(Ok(())) => return Ok(self.lend(object, started)),
+                    // Its place is free: in the end a new connection is made for it.
+                    _ => drop(Object::take(object)),
+                }
+            }
         })
     }
 
@@ -130,38 +174,11 @@ struct Lent(Object<Connections>);
 
 impl Held for Lent {
     fn connection(&mut self) -> &mut dyn Connection {
-        &mut **self.0
+        &mut *self.0.connection
     }
 
     fn detach(self: Box<Self>) -> Box<dyn Connection> {
-        Object::take(self.0)
-    }
-}
-
-/// Tells the pool how to make and check a connection of any backend.
-struct Connections {
-    backend: Arc<dyn Backend>,
-    recycle: Recycle,
-    connect_timeout: Duration,
-    meter: Arc<AccessMeter>,
-}
-
-impl Manager for Connections {
-    type Type = Box<dyn Connection>;
-    type Error = StoreError;
-
-    async fn create(&self) -> Result<Self::Type, StoreError> {
-        connect(&*self.backend, self.connect_timeout, &self.meter).await
-    }
-
-    async fn recycle(&self, connection: &mut Self::Type, _: &Metrics) -> RecycleResult<StoreError> {
-        if connection.is_closed() {
-            return Err(RecycleError::message("closed"));
-        }
-        match self.recycle {
-            Recycle::Fast => Ok(()),
-            Recycle::Verified => connection.check().await.map_err(RecycleError::Backend),
-        }
+        Object::take(self.0).connection
     }
 }
 
