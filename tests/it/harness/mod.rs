@@ -1,8 +1,10 @@
 //! What the tests stand on: servers, data sets, services and clients. It asserts nothing about
 //! the service itself.
 
+mod authority;
 mod client;
 mod data;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod proxy;
@@ -14,8 +16,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+pub use authority::Authority;
 pub use client::{Answer, Client, SlowClient};
 pub use data::{Dataset, FEW, Filter, MANY};
+pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
 pub use proxy::Proxy;
 pub use redis::Redis;
@@ -36,6 +40,15 @@ pub fn folder() -> &'static Path {
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Runs a future to its end on a thread and a runtime of its own, from wherever.
+pub fn blocking<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be made").block_on(future)
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().expect("it does not panic"))
 }
 
 /// Waits until `holds`, for at most 5 s.
