@@ -2,19 +2,33 @@
 //!
 //! The service and the lab connect through it. Knows nothing of pools, statements or tables.
 
+mod cancel;
 mod tls;
 mod url;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
-use tokio_postgres::{CancelToken, Client, Config, Error};
+use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use self::cancel::Canceller;
+use self::cancel::Peer;
 use crate::config::{DatabaseUrl, SslMode};
+
+/// An open connection.
+pub struct Connected {
+    /// For statements.
+    pub client: Client,
+    /// Drives the connection; it ends when the client is dropped.
+    pub driver: JoinHandle<()>,
+    /// Stops the statement that runs on it.
+    pub canceller: Canceller,
+}
 
 /// Connects to the hosts of one URL, the first that will do.
 #[derive(Clone)]
@@ -57,19 +71,18 @@ impl Connector {
     }
 
     /// The driver's settings for the first host.
-    pub fn first(&self) -> &Config {
+    fn first(&self) -> &Config {
         &self.hosts[0]
     }
 
-    /// Opens a connection to the first host that lets us in and is what the URL asks for; the task
-    /// drives it until the client is dropped.
+    /// Opens a connection to the first host that lets us in and is what the URL asks for.
     ///
     /// # Errors
     /// That of the host that was tried last.
     ///
     /// # Cancellation safety
     /// May be dropped.
-    pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
+    pub async fn connect(&self) -> Result<Connected, Error> {
         let mut hosts: Vec<&Config> = self.hosts.iter().collect();
         if self.first().get_load_balance_hosts() == LoadBalanceHosts::Random {
             hosts.shuffle(&mut rand::rng());
@@ -77,16 +90,58 @@ impl Connector {
         let (last, others) = hosts.split_last().expect("a URL has a host, if only an empty one");
         for config in others {
             // The driver's own limit ends with the handshake of TCP: a frozen server passes that.
-            match timeout(self.share, self.open(config)).await {
+            match timeout(self.share, self.connect_to(config)).await {
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(error)) => tracing::debug!(?error, "this host will not do; trying the next"),
                 Err(_) => tracing::debug!(limit = ?self.share, "no answer; trying the next host"),
             }
         }
-        self.open(last).await
+        self.connect_to(last).await
     }
 
-    async fn open(&self, config: &Config) -> Result<(Client, JoinHandle<()>), Error> {
+    /// Tries the addresses of one host.
+    async fn connect_to(&self, config: &Config) -> Result<Connected, Error> {
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        let name = match &config.get_hosts()[0] {
+            Host::Tcp(name) => name,
+            Host::Unix(folder) => {
+                let socket = folder.join(format!(".s.PGSQL.{port}"));
+                return self.open(config, Some(Peer::Unix(socket)), "").await;
+            }
+        };
+        let addresses: Vec<SocketAddr> = match config.get_hostaddrs().first() {
+            Some(address) => vec![(*address, port).into()],
+            None => match tokio::net::lookup_host((name.as_str(), port)).await {
+                Ok(found) => found.collect(),
+                Err(_) => Vec::new(),
+            },
+        };
+        let Some((last, others)) = addresses.split_last() else {
+            // The driver looks in vain as well, and says so.
+            return self.open(config, None, name).await;
+        };
+        let at = async |address: &SocketAddr| {
+            let mut config = config.clone();
+            if config.get_hostaddrs().is_empty() {
+                config.hostaddr(address.ip());
+            }
+            self.open(&config, Some(Peer::Tcp(*address)), name).await
+        };
+        for address in others {
+            match at(address).await {
+                Ok(opened) => return Ok(opened),
+                Err(error) => tracing::debug!(?error, %address, "trying the next address"),
+            }
+        }
+        at(last).await
+    }
+
+    async fn open(
+        &self,
+        config: &Config,
+        peer: Option<Peer>,
+        name: &str,
+    ) -> Result<Connected, Error> {
         let (client, connection) = config.connect(self.tls.clone()).await?;
         let driver = tokio::spawn(async move {
             // Whoever waits for an answer is told as well.
@@ -94,15 +149,9 @@ impl Connector {
                 tracing::debug!(%error, "a connection to PostgreSQL ended");
             }
         });
-        Ok((client, driver))
-    }
-
-    /// Asks the server, on a connection of its own and over the same TLS, to stop a statement.
-    ///
-    /// # Errors
-    /// When the request could not be sent. Whether it had an effect is not known.
-    pub async fn cancel(&self, token: CancelToken) -> Result<(), Error> {
-        token.cancel_query(self.tls.clone()).await
+        let token = client.cancel_token();
+        let canceller = Canceller { token, peer, hostname: name.to_owned(), tls: self.tls.clone() };
+        Ok(Connected { client, driver, canceller })
     }
 
     /// What is wrong with the other side's TLS and what to do, where that is why a connection failed.
@@ -123,6 +172,9 @@ fn host(url: &str, sslmode: SslMode, share: Duration) -> Result<Config, String> 
         for address in addresses {
             config.host(address.to_string());
         }
+    }
+    if config.get_hosts().len() > 1 {
+        return Err("write several hosts as HOST1:PORT,HOST2:PORT before the name".into());
     }
     // As in libpq: TLS is for networks.
     let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));

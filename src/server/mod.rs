@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::encode::{BodyLimits, Budget};
 use crate::http::{Sampler, Service, State};
 use crate::seed;
+use crate::store::access;
 use crate::store::backend::OnProgress;
 use crate::store::plugin::Plugins;
 use crate::store::{self, Backends, StoreError};
@@ -85,8 +86,9 @@ impl Ready {
     }
 
     /// Serves connections of `listener` until `shutdown` resolves, then lets the answers in flight
-    /// finish for at most `server.shutdown_timeout`.
+    /// finish for at most `server.shutdown_timeout`. Statements that were abandoned are cancelled.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         accept::serve(listener, self.service, &self.config.server, shutdown).await;
+        access::cancelled().await;
     }
 }

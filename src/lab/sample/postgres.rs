@@ -273,9 +273,9 @@ impl Postgres {
 async fn identify(connector: &Connector, roots: &Roots) -> Result<(Link, Identity), String> {
     let asked_epoch = epoch();
     let connected = connector.connect().await;
-    let (client, driver) = connected
+    let connected = connected
         .map_err(|error| connector.tls_problem(&error).unwrap_or_else(|| plain(&error)))?;
-    let driver = AbortOnDropHandle::new(driver);
+    let (client, driver) = (connected.client, AbortOnDropHandle::new(connected.driver));
     let row = one_row(&client, IDENTIFY).await?;
     let text = |column| row.get(column).unwrap_or_default().to_owned();
     let inner = number(&row, 0).unwrap_or_default() as u32;

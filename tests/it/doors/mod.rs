@@ -1,6 +1,11 @@
 //! The ways to a PostgreSQL, or to what speaks its protocol: over TLS, through a pooler, by several
 //! hosts, from a replica; and what is said when there is no way.
 
+mod bad_input;
+mod hosts;
+mod pgbouncer;
+mod replica;
+mod retry;
 mod tls;
 
 use crate::harness::{Backend, Database, Postgres, Service, connect};

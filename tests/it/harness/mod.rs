@@ -21,6 +21,7 @@ pub use client::{Answer, Client, SlowClient};
 pub use data::{Dataset, FEW, Filter, MANY};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
+pub use process::free_port;
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use service::{Backend, Database, Service, Setup, subject};

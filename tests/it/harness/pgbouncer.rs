@@ -1,6 +1,6 @@
 //! A private PgBouncer in front of the shared PostgreSQL.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,9 @@ logfile =
 
 /// A PgBouncer of the tests.
 pub struct PgBouncer {
-    pub process: Process,
+    process: Process,
     pub port: u16,
+    log: PathBuf,
 }
 
 impl PgBouncer {
@@ -61,11 +62,11 @@ impl PgBouncer {
         let arguments: Vec<&str> = command[1..].iter().map(String::as_str).collect();
         let log = folder.join("log");
         let process = Process::start(&folder, &log, &command[0], &arguments);
-        let pgbouncer = Self { process, port };
+        let pgbouncer = Self { process, port, log };
         let deadline = Instant::now() + Duration::from_secs(10);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if !pgbouncer.process.is_running() {
-                eprintln!("{}", std::fs::read_to_string(&log).unwrap_or_default());
+                eprintln!("{}", std::fs::read_to_string(&pgbouncer.log).unwrap_or_default());
                 return None;
             }
             assert!(Instant::now() < deadline, "PgBouncer does not answer");
@@ -76,6 +77,8 @@ impl PgBouncer {
 
     /// The URL of a database of the shared server.
     pub fn url(&self, database: &str) -> String {
+        let log = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        assert!(self.process.is_running(), "PgBouncer has ended: {}", log());
         format!("postgres://poolwise@127.0.0.1:{}/{database}", self.port)
     }
 }

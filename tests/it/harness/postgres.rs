@@ -37,7 +37,7 @@ const SETTINGS: [&str; 8] = [
     "synchronous_commit=off",
     "full_page_writes=off",
     "autovacuum=off",
-    "max_standby_streaming_delay=100ms",
+    "max_standby_streaming_delay=1s",
 ];
 
 /// A PostgreSQL server of the tests.
@@ -182,7 +182,7 @@ impl Postgres {
 
 /// A connection past the service.
 pub async fn connect(url: &str) -> Client {
-    connector(url).connect().await.expect("the test server takes connections").0
+    connector(url).connect().await.unwrap_or_else(|error| panic!("{url}: {error:?}")).client
 }
 
 fn connector(url: &str) -> Connector {

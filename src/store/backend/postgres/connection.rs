@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use deadpool::managed::{Manager as _, Metrics, RecycleError};
-use deadpool_postgres::{ClientWrapper, Manager};
+use deadpool_postgres::ClientWrapper;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
@@ -18,18 +17,17 @@ use super::super::sql::{Bind, Fragments};
 use super::super::{Connection, KINDS, StartedRows};
 use super::numeric::Cents;
 use super::{Style, decode, failure};
-use crate::connector::Connector;
+use crate::connector::Canceller;
 use crate::query::ProductQuery;
 use crate::rows::{Failed, Flow, Progress, RowSink, RowSource};
 use crate::store::{ErrorKind, StoreError};
 
 /// A cancel request is a connection of its own; it is given up after this.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct PostgresConnection {
     pub client: ClientWrapper,
-    pub manager: Arc<Manager>,
-    pub connector: Arc<Connector>,
+    pub canceller: Canceller,
     pub style: Style,
     pub fragments: Arc<Fragments>,
 }
@@ -102,13 +100,6 @@ fn late() -> Failed<StoreError> {
     Failed { error: StoreError::new(ErrorKind::StatementTimeout, detail), settled: false }
 }
 
-/// The manager lists every connection that it made until it is told to forget it.
-impl Drop for PostgresConnection {
-    fn drop(&mut self) {
-        self.manager.detach(&mut self.client);
-    }
-}
-
 impl Connection for PostgresConnection {
     fn is_closed(&self) -> bool {
         self.client.is_closed()
@@ -116,11 +107,9 @@ impl Connection for PostgresConnection {
 
     fn check(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async {
-            match self.manager.recycle(&mut self.client, &Metrics::default()).await {
-                Ok(()) => Ok(()),
-                Err(RecycleError::Backend(error)) => Err(failure::of_statement(&error)),
-                Err(other) => Err(StoreError::new(ErrorKind::Disconnected, other)),
-            }
+            // Nothing to do, and so the cheapest round trip that there is.
+            let answered = self.client.simple_query("").await;
+            answered.map(drop).map_err(|error| failure::of_statement(&error))
         })
     }
 
@@ -140,9 +129,9 @@ impl Connection for PostgresConnection {
     }
 
     fn cancel(&self) -> BoxFuture<'static, ()> {
-        let (token, connector) = (self.client.cancel_token(), self.connector.clone());
+        let canceller = self.canceller.clone();
         Box::pin(async move {
-            match tokio::time::timeout(CANCEL_TIMEOUT, connector.cancel(token)).await {
+            match tokio::time::timeout(CANCEL_TIMEOUT, canceller.cancel()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a cancel request failed"),
                 Err(_) => tracing::debug!("a cancel request was not answered in time"),

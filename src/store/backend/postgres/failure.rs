@@ -61,7 +61,7 @@ fn of_pooler(refusal: &DbError) -> (ErrorKind, &'static str) {
     let says = |part| refusal.message().contains(part);
     if says("query_wait_timeout") || says("no more connections") {
         (ErrorKind::Saturated, "")
-    } else if says("no such user") || says("no such database") || says("not allowed") {
+    } else if says("no such") || says("not allowed") || says("authentication failed") {
         (ErrorKind::Refused, "; correct the user and the database there, or at the pooler")
     } else {
         (ErrorKind::Disconnected, "")

@@ -10,24 +10,21 @@ mod numeric;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::Manager as _;
-use deadpool_postgres::{ClientWrapper, Connect, Manager, ManagerConfig, RecyclingMethod};
+use deadpool_postgres::ClientWrapper;
 use futures_util::future::BoxFuture;
-use tokio::task::JoinHandle;
 
 use super::sql::{Fragments, Placeholder};
 use super::{Admin, Backend, Connection, ServerView, Watch};
 use crate::config::{self, PreparedStatements};
-use crate::connector::Connector;
+use crate::connector::{Canceller, Connector};
 use crate::store::{ErrorKind, StoreError};
 
 /// A PostgreSQL database.
 pub(super) struct Postgres {
-    /// Makes and checks connections for the pools.
-    serving: Arc<Manager>,
+    /// Makes connections for requests.
+    serving: Connector,
     /// Makes connections without a statement timeout, for loading and looking.
-    own: Arc<Manager>,
-    connector: Arc<Connector>,
+    own: Connector,
     connect_timeout: Duration,
     style: Style,
     fragments: Arc<Fragments>,
@@ -46,19 +43,6 @@ enum Style {
 pub(super) fn fragments() -> Fragments {
     let file = include_str!("../../../../sql/postgres/products_query.sql");
     Fragments::parse(file, Placeholder::Dollar)
-}
-
-/// Lets deadpool connect as the URL asks.
-struct Hosts(Connector);
-
-impl Connect for Hosts {
-    fn connect(
-        &self,
-        _: &tokio_postgres::Config,
-    ) -> BoxFuture<'_, Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>>
-    {
-        Box::pin(self.0.connect())
-    }
 }
 
 impl Postgres {
@@ -85,30 +69,20 @@ impl Postgres {
                 config.options(format!("{options} -c statement_timeout={timeout_ms}"));
             });
         }
-        // Whether to check at all is the pool's decision; a check is a round trip.
-        let manager = |connector: Connector| {
-            let checks = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-            Arc::new(Manager::from_connect(connector.first().clone(), Hosts(connector), checks))
-        };
         Ok(Self {
-            serving: manager(serving),
-            connector: Arc::new(own.clone()),
-            own: manager(own),
+            serving,
+            own,
             connect_timeout: settings.connect_timeout,
             style,
             fragments: Arc::new(fragments()),
         })
     }
 
-    async fn client(&self, manager: &Manager) -> Result<ClientWrapper, StoreError> {
-        manager.create().await.map_err(|error| failure::of_connect(&error, &self.connector))
-    }
-
     /// A connection that no access method gives a limit.
     async fn own_client(&self) -> Result<ClientWrapper, StoreError> {
         let limit = self.connect_timeout;
-        let client = tokio::time::timeout(limit, self.client(&self.own)).await;
-        client.unwrap_or_else(|_| {
+        let opened = tokio::time::timeout(limit, open(&self.own)).await;
+        opened.map(|opened| Ok(opened?.0)).unwrap_or_else(|_| {
             let limit = humantime::format_duration(limit);
             let detail = format_args!("connecting to PostgreSQL: no answer within {limit}");
             Err(StoreError::new(ErrorKind::Unreachable, detail))
@@ -116,14 +90,20 @@ impl Postgres {
     }
 }
 
+/// A connection with a cache of prepared statements, and what stops the one that runs on it.
+async fn open(connector: &Connector) -> Result<(ClientWrapper, Canceller), StoreError> {
+    let opened = connector.connect().await;
+    let opened = opened.map_err(|error| failure::of_connect(&error, connector))?;
+    Ok((ClientWrapper::new(opened.client, opened.driver), opened.canceller))
+}
+
 impl Backend for Postgres {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, StoreError>> {
         Box::pin(async {
-            let client = self.client(&self.serving).await?;
+            let (client, canceller) = open(&self.serving).await?;
             Ok(Box::new(connection::PostgresConnection {
                 client,
-                manager: self.serving.clone(),
-                connector: self.connector.clone(),
+                canceller,
                 style: self.style,
                 fragments: self.fragments.clone(),
             }) as Box<dyn Connection>)
@@ -151,7 +131,7 @@ impl Backend for Postgres {
             if found.is_some() && matches!(self.style, Style::Named) {
                 // What requests will do, so that a pooler that cannot have it says so now.
                 let sql = self.fragments.compose(&Default::default()).text;
-                let prepared = self.client(&self.serving).await?.prepare_cached(&sql).await;
+                let prepared = open(&self.serving).await?.0.prepare_cached(&sql).await;
                 prepared.map_err(|error| failure::of_statement(&error))?;
             }
             Ok(found)
