@@ -248,7 +248,8 @@ fn seed(command: &Seed, plugins: &Plugins) -> Result<(), Failure> {
         let bar = progress_bar(rows);
         let loaded = seed::load(backend, (rows, number), existing, &|rows| show(&bar, rows)).await;
         bar.finish_and_clear();
-        let loaded = loaded?;
+        let key = format!("`{}`", config.url_key(&config.database.url));
+        let loaded = loaded.map_err(|error| error.during(&key))?;
         if loaded.rows == 0 {
             return Err(Failure::Runtime(
                 "there are products already; nothing was changed. --reset deletes them first."

@@ -14,13 +14,14 @@
 //!
 //! [`lab`] is another job of the same binary, in a process of its own: it drives a service over HTTP,
 //! samples what that costs and reports what it means. It shares nothing with the service but
-//! [`config`].
+//! [`config`] and [`connector`] (how a URL becomes a PostgreSQL connection).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod cli;
 pub mod config;
+pub mod connector;
 pub mod encode;
 pub mod http;
 pub mod lab;

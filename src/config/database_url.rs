@@ -20,6 +20,8 @@ pub(super) fn database_url(
         ("user", raw.user.is_some()),
         ("password", raw.password.is_some()),
         ("password_file", raw.password_file.is_some()),
+        ("sslmode", raw.sslmode.is_some()),
+        ("sslrootcert", raw.sslrootcert.is_some()),
     ]
     .into_iter()
     .filter_map(|(key, given)| given.then_some(key))
@@ -49,7 +51,16 @@ pub(super) fn database_url(
             Some(DatabaseUrl::new(format!("sqlite:{path}")))
         }
         Backend::Postgres => server_url(raw, 5432, problems),
-        Backend::Mysql => server_url(raw, 3306, problems),
+        Backend::Mysql => {
+            for (key, given) in
+                [("sslmode", raw.sslmode.is_some()), ("sslrootcert", raw.sslrootcert.is_some())]
+            {
+                if given {
+                    problems.push(format!("`database.{key}` is for PostgreSQL; remove it"));
+                }
+            }
+            server_url(raw, 3306, problems)
+        }
     }
 }
 
@@ -80,11 +91,36 @@ fn server_url(
     };
     let user = percent_encode(raw.user.as_deref().unwrap_or("poolwise"));
     let password = password.map(|p| format!(":{}", percent_encode(&p))).unwrap_or_default();
-    // A path is the folder of a Unix socket, which a URL takes percent-encoded.
-    let host = if host.starts_with('/') { percent_encode(host) } else { host.clone() };
     let port = raw.port.unwrap_or(default_port);
+    let hosts: Vec<String> = host.split(',').map(|host| authority(host.trim(), port)).collect();
+    let hosts = hosts.join(",");
     let name = percent_encode(raw.name.as_deref().unwrap_or("poolwise"));
-    Some(DatabaseUrl::new(format!("{scheme}://{user}{password}@{host}:{port}/{name}")))
+    let mut url = format!("{scheme}://{user}{password}@{hosts}/{name}");
+    if raw.backend == Backend::Postgres {
+        let sslmode = raw.sslmode.map(|mode| ("sslmode", mode.name()));
+        let sslrootcert = raw.sslrootcert.as_deref().map(|path| ("sslrootcert", path));
+        for (number, (key, value)) in sslmode.into_iter().chain(sslrootcert).enumerate() {
+            let sign = if number == 0 { '?' } else { '&' };
+            // A slash means nothing in this part of a URL, and paths are easier to read with it.
+            let value = percent_encode(value).replace("%2F", "/");
+            url.push_str(&format!("{sign}{key}={value}"));
+        }
+    }
+    Some(DatabaseUrl::new(url))
+}
+
+/// One host with its port: `host`, `host:port`, an IP address, or the folder of a Unix socket,
+/// which a URL takes percent-encoded.
+fn authority(host: &str, port: u16) -> String {
+    if host.starts_with('/') {
+        format!("{}:{port}", percent_encode(host))
+    } else if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("[{host}]:{port}")
+    } else if host.contains(':') && !host.ends_with(']') {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 /// A URL whose scheme is the backend's; anything else is a problem.

@@ -66,6 +66,9 @@ pub(super) struct Database {
     pub user: Option<String>,
     pub password: Option<String>,
     pub password_file: Option<std::path::PathBuf>,
+    pub sslmode: Option<SslMode>,
+    pub sslrootcert: Option<String>,
+    pub prepared_statements: PreparedStatements,
     pub pool_size: usize,
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
@@ -104,6 +107,55 @@ impl Backend {
             Backend::Mysql => "mysql",
         }
     }
+}
+
+/// What a connection to PostgreSQL asks of TLS, in libpq's words (PostgreSQL documentation, "SSL
+/// Mode Descriptions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// None.
+    Disable,
+    /// Encryption where the server has it.
+    Prefer,
+    /// Encryption.
+    Require,
+    /// Encryption, and a certificate of a known authority.
+    VerifyCa,
+    /// Encryption, and a certificate of a known authority for this host.
+    VerifyFull,
+}
+
+impl SslMode {
+    /// Every mode, the weakest first.
+    pub const ALL: [SslMode; 5] = [
+        SslMode::Disable,
+        SslMode::Prefer,
+        SslMode::Require,
+        SslMode::VerifyCa,
+        SslMode::VerifyFull,
+    ];
+
+    /// The name as written in configuration and URLs.
+    pub fn name(self) -> &'static str {
+        match self {
+            SslMode::Disable => "disable",
+            SslMode::Prefer => "prefer",
+            SslMode::Require => "require",
+            SslMode::VerifyCa => "verify-ca",
+            SslMode::VerifyFull => "verify-full",
+        }
+    }
+}
+
+/// How statements are prepared on PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PreparedStatements {
+    /// Once a connection, under a name.
+    Named,
+    /// With each execution, without a name: for poolers that hand out a server for a transaction.
+    Unnamed,
 }
 
 /// How a connection is checked when it is borrowed.

@@ -12,7 +12,7 @@ mod url;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use file::{Backend, LogFormat, Recycle};
+pub use file::{Backend, LogFormat, PreparedStatements, Recycle, SslMode};
 pub use layers::{DEFAULTS, Environment};
 pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};
 pub use url::{DatabaseUrl, RedisUrl};
@@ -35,7 +35,7 @@ pub trait PluginCheck {
     /// none.
     fn problems(&self, kind: PluginKind, choice: &PluginChoice, on: &Database) -> Vec<String>;
 
-    /// What is wrong with a database URL of the right scheme.
+    /// What is wrong with a database URL of the right scheme; the caller says where it stands.
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String>;
 }
 

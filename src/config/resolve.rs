@@ -7,7 +7,7 @@ use std::time::Duration;
 use config::{Map, Value, ValueKind};
 
 use super::database_url::{checked_url, database_url, missing_url};
-use super::file::{self, Backend, File, LogFormat, Recycle};
+use super::file::{self, Backend, File, LogFormat, PreparedStatements, Recycle};
 use super::url::{DatabaseUrl, RedisUrl};
 use super::{PluginCheck, PluginKind, STANDARD_STRATEGIES};
 
@@ -61,6 +61,9 @@ pub struct Log {
 pub struct Database {
     pub backend: Backend,
     pub url: DatabaseUrl,
+    /// Where the URL stands: `database.url`, or the first of its parts.
+    pub url_key: &'static str,
+    pub prepared_statements: PreparedStatements,
     pub pool_size: usize,
     pub wait_timeout: Duration,
     pub connect_timeout: Duration,
@@ -125,6 +128,11 @@ impl Config {
         self.strategies.iter().find(|strategy| strategy.name == name)
     }
 
+    /// The key under which a database URL of this configuration stands.
+    pub fn url_key(&self, url: &DatabaseUrl) -> String {
+        key_of(&self.database, &self.strategies, url)
+    }
+
     /// Everything in force as TOML, without passwords.
     pub fn dump(&self) -> String {
         let mut root = to_toml(&self.merged);
@@ -138,6 +146,16 @@ impl Config {
             });
         }
         toml::to_string(&root).expect("a table of plain values is TOML")
+    }
+}
+
+fn key_of(database: &Database, strategies: &[Strategy], url: &DatabaseUrl) -> String {
+    let of_strategy = || strategies.iter().find(|strategy| strategy.database_url == *url);
+    match of_strategy() {
+        Some(strategy) if database.url != *url => {
+            format!("strategies.{}.database_url", strategy.name)
+        }
+        _ => database.url_key.to_owned(),
     }
 }
 
@@ -199,7 +217,12 @@ pub(super) fn resolve(
     }
     let urls = strategies.iter().map(|s: &Strategy| &s.database_url).chain([&database.url]);
     let urls: HashSet<_> = urls.filter(|url| **url != missing_url()).collect();
-    problems.extend(urls.into_iter().filter_map(|url| plugins.url_problem(&database, url)));
+    problems.extend(urls.into_iter().filter_map(|url| {
+        let problem = plugins.url_problem(&database, url)?;
+        let names_its_key = problem.starts_with('`');
+        let key = key_of(&database, &strategies, url);
+        Some(if names_its_key { problem } else { format!("`{key}`: {problem}") })
+    }));
     let warnings = warnings(&server, &database, &cache);
     Some(Config { server, log, database, cache, seed, strategies, warnings, merged })
 }
@@ -255,10 +278,18 @@ fn database(raw: file::Database, problems: &mut Vec<String>) -> Database {
     ] {
         not_zero(key, duration, problems);
     }
+    if raw.backend != Backend::Postgres && raw.prepared_statements == PreparedStatements::Unnamed {
+        problems.push(format!(
+            "`database.prepared_statements` means nothing to {:?}; remove it",
+            raw.backend.name()
+        ));
+    }
     let url = database_url(&raw, problems);
     Database {
         backend: raw.backend,
         url: url.unwrap_or_else(missing_url),
+        url_key: if raw.host.is_some() { "database.host" } else { "database.url" },
+        prepared_statements: raw.prepared_statements,
         pool_size: raw.pool_size,
         wait_timeout: raw.wait_timeout,
         connect_timeout: raw.connect_timeout,

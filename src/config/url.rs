@@ -6,15 +6,15 @@ use std::fmt;
 fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    let shown = match authority.rsplit_once('@') {
-        Some((user, host)) => match user.split_once(':') {
-            Some((name, _)) => format!("{scheme}://{name}:***@{host}{tail}"),
-            None => url.to_owned(),
-        },
-        None => url.to_owned(),
-    };
-    hide_query_password(shown)
+    // The last `@` of the authority. Drivers take the first of all, so that a password with a slash
+    // that is not encoded ends there.
+    let at = rest[..end].rfind('@').or_else(|| rest.find('@'));
+    let shown = at.and_then(|at| {
+        let (user, host) = (&rest[..at], &rest[at..]);
+        let (name, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}:***{host}"))
+    });
+    hide_query_password(shown.unwrap_or_else(|| url.to_owned()))
 }
 
 /// `?password=...` is a way to write it too.
@@ -95,6 +95,14 @@ mod tests {
             ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
             ("postgres://u@h/d?password=secret&x=1", "postgres://u@h/d?password=***&x=1"),
             ("sqlite:data/a@b:c.db", "sqlite:data/a@b:c.db"),
+            ("postgres://u:p@h1:1,h2:2/d", "postgres://u:***@h1:1,h2:2/d"),
+            (
+                "postgres://u@h1:1,h2:2/d?sslmode=require",
+                "postgres://u@h1:1,h2:2/d?sslmode=require",
+            ),
+            ("postgres://u:p@[::1]:1,%2Frun:2/d", "postgres://u:***@[::1]:1,%2Frun:2/d"),
+            ("postgres://u:p/w?x@h1,h2/d", "postgres://u:***@h1,h2/d"),
+            ("postgres://u:p@h/d?sslpassword=secret", "postgres://u:***@h/d?sslpassword=***"),
         ] {
             assert_eq!(DatabaseUrl::new(url).to_string(), shown);
             assert_eq!(format!("{:?}", RedisUrl::new(url)), format!("{shown:?}"));

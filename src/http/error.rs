@@ -64,6 +64,7 @@ pub(super) enum Kind {
     NotAcceptable,
     Internal,
     Saturated,
+    Conflict,
     Unreachable,
     NotPrepared,
     TooLarge,
@@ -72,12 +73,13 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind that an endpoint can answer with, for the spec.
-    const DOCUMENTED: [Kind; 9] = [
+    const DOCUMENTED: [Kind; 10] = [
         Kind::BadParameter,
         Kind::NotFound,
         Kind::NotAcceptable,
         Kind::Internal,
         Kind::Saturated,
+        Kind::Conflict,
         Kind::Unreachable,
         Kind::NotPrepared,
         Kind::TooLarge,
@@ -104,6 +106,9 @@ impl Kind {
             Kind::Saturated => {
                 (StatusCode::SERVICE_UNAVAILABLE, "saturated", "All connections are busy")
             }
+            Kind::Conflict => {
+                (StatusCode::SERVICE_UNAVAILABLE, "conflict", "The database was in conflict")
+            }
             Kind::Unreachable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unreachable", "The database cannot be reached")
             }
@@ -121,7 +126,7 @@ impl Kind {
 
     /// Seconds after which to come back, where that is worth it.
     fn retry_after(self) -> Option<&'static str> {
-        (self == Kind::Saturated).then_some("1")
+        matches!(self, Kind::Saturated | Kind::Conflict).then_some("1")
     }
 }
 
@@ -158,7 +163,11 @@ impl Problem {
                 Kind::Saturated,
                 "No connection to the database came free in time. Try again after the time in Retry-After.",
             ),
-            ErrorKind::Unreachable | ErrorKind::Disconnected => Self::new(
+            ErrorKind::Conflict => Self::new(
+                Kind::Conflict,
+                "The database ended the statement in favour of another, twice. Try again after the time in Retry-After.",
+            ),
+            ErrorKind::Unreachable | ErrorKind::Disconnected | ErrorKind::Refused => Self::new(
                 Kind::Unreachable,
                 "The database does not accept connections at the moment. Try again later.",
             ),
@@ -168,7 +177,7 @@ impl Problem {
             ),
             ErrorKind::NotPrepared => Self::new(
                 Kind::NotPrepared,
-                "The tables are missing or of another version. The log names the command that creates them.",
+                "The database is not set up for this service. The log says what to do.",
             ),
             ErrorKind::TooLarge => Self::new(
                 Kind::TooLarge,
@@ -250,7 +259,7 @@ impl ApiResponse for Problem {
                     StatusCode::NOT_FOUND => "There is nothing of this name or id",
                     StatusCode::NOT_ACCEPTABLE => "`Accept` excludes application/json",
                     StatusCode::SERVICE_UNAVAILABLE => {
-                        "Saturated (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
+                        "Saturated or in conflict (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
                     }
                     StatusCode::GATEWAY_TIMEOUT => "The database took too long",
                     _ => "The service failed; the log has the detail under the request id",

@@ -47,16 +47,37 @@ pub async fn prepare(
     seed: &crate::config::Seed,
     on_progress: OnProgress<'_>,
 ) -> Result<Option<Loaded>, StoreError> {
-    if seed.auto {
+    let loaded = if seed.auto {
         let wanted = (seed.rows, seed.seed);
         let loaded = load(backend, wanted, Existing::Keep, on_progress).await?;
-        return Ok((loaded.rows > 0).then_some(loaded));
-    }
+        (loaded.rows > 0).then_some(loaded)
+    } else {
+        None
+    };
     match backend.has_products().await? {
-        Some(_) => Ok(None),
+        Some(_) => Ok(loaded),
         None => Err(StoreError::new(
             ErrorKind::NotPrepared,
             "there is no table `products`; run `poolwise seed` with the same --config to create and fill it, or set seed.auto = true",
         )),
     }
+}
+
+/// Makes sure that there are products to serve in a database that we do not fill, such as a replica.
+/// Looks again for as long as `patience`.
+///
+/// # Errors
+/// A missing table is [`ErrorKind::NotPrepared`]; an empty one is served.
+pub async fn wait_for(backend: &Arc<dyn Backend>, patience: Duration) -> Result<(), StoreError> {
+    let started = Instant::now();
+    while backend.has_products().await?.is_none() {
+        if started.elapsed() >= patience {
+            return Err(StoreError::new(
+                ErrorKind::NotPrepared,
+                "there is no table `products`; this database is not filled from here: run `poolwise seed` with it as database.url, or wait until it has what its primary has",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ mod accept;
 mod stalled;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
@@ -13,9 +13,13 @@ use crate::config::Config;
 use crate::encode::{BodyLimits, Budget};
 use crate::http::{Sampler, Service, State};
 use crate::seed;
+use crate::store::access;
 use crate::store::backend::OnProgress;
 use crate::store::plugin::Plugins;
 use crate::store::{self, Backends, StoreError};
+
+/// How long a replica may take to have what was loaded into its primary.
+const REPLICATION: Duration = Duration::from_secs(10);
 
 /// Everything between the socket and the database, ready to serve.
 pub struct Ready {
@@ -25,10 +29,10 @@ pub struct Ready {
     _sampling: tokio_util::task::AbortOnDropHandle<()>,
 }
 
-/// Opens the databases, fills them where that is allowed, and opens every strategy.
+/// Opens the databases, fills the one of `database.url` where that is allowed, and opens every strategy.
 ///
 /// # Errors
-/// When the database cannot be reached, has no tables, or has too few connections.
+/// When a database cannot be reached, has no tables, or has too few connections; the message names its key.
 pub async fn prepare(
     config: Config,
     plugins: &Plugins,
@@ -39,9 +43,18 @@ pub async fn prepare(
     }
     let backends = Backends::new(&config)?;
     let main = backends.get(&config.database.url);
-    if let Some(loaded) = seed::prepare(main, &config.seed, on_progress).await? {
+    let named = |error: StoreError, url| error.during(&format!("`{}`", config.url_key(url)));
+    let loaded = seed::prepare(main, &config.seed, on_progress).await;
+    let loaded = loaded.map_err(|error| named(error, &config.database.url))?;
+    if let Some(loaded) = loaded {
         let seconds = loaded.took.as_secs_f64();
         tracing::info!(rows = loaded.rows, seconds, "the data set was loaded");
+    }
+    // What was loaded just now may still be on its way to a replica.
+    let patience = if loaded.is_some() { REPLICATION } else { Duration::ZERO };
+    for (url, backend) in backends.iter().filter(|(url, _)| **url != config.database.url) {
+        let found = seed::wait_for(backend, patience).await;
+        found.map_err(|error| named(error, url))?;
     }
     let budget = Budget::new(config.server.body_budget);
     let limits = BodyLimits { buffer: config.server.body_buffer, budget: budget.clone() };
@@ -73,8 +86,9 @@ impl Ready {
     }
 
     /// Serves connections of `listener` until `shutdown` resolves, then lets the answers in flight
-    /// finish for at most `server.shutdown_timeout`.
+    /// finish for at most `server.shutdown_timeout`. Statements that were abandoned are cancelled.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         accept::serve(listener, self.service, &self.config.server, shutdown).await;
+        access::cancelled().await;
     }
 }

@@ -14,6 +14,11 @@ pub enum ErrorKind {
     StatementTimeout,
     /// Try again at once, once: the connection turned out to be closed.
     Disconnected,
+    /// Try again at once, once: the statement lost against another (SQLSTATE class 40). If that
+    /// does not help, come back a little later.
+    Conflict,
+    /// Call the operator: the database does not let us in, or is none that we can use.
+    Refused,
     /// Ask for less: the answer does not fit into the memory that there may be for one.
     TooLarge,
     /// Call the operator: the tables are missing or of another shape.

@@ -81,9 +81,13 @@ impl Fetch {
     }
 }
 
+fn is_worth_another_attempt(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Disconnected | ErrorKind::Conflict)
+}
+
 impl Source for Fetch {
-    /// Nothing has been sent while this runs, so a connection that turns out to be closed costs
-    /// one more attempt on another, not an error.
+    /// Nothing has been sent while this runs, so a connection that turns out to be closed, or a
+    /// statement that lost against another, costs one more attempt, not an error.
     fn fetch<'a>(
         &'a self,
         query: &'a ProductQuery,
@@ -91,7 +95,7 @@ impl Source for Fetch {
     ) -> BoxFuture<'a, Result<Reply, StoreError>> {
         Box::pin(async move {
             match self.attempt(query, context, false).await {
-                Err(error) if error.kind() == ErrorKind::Disconnected => {
+                Err(error) if is_worth_another_attempt(error.kind()) => {
                     tracing::debug!(request_id = %context.request_id, %error, "retrying once");
                     self.attempt(query, context, true).await
                 }

@@ -31,6 +31,11 @@ impl Backends {
         Ok(Self(backends))
     }
 
+    /// Every backend with its URL.
+    pub fn iter(&self) -> impl Iterator<Item = (&DatabaseUrl, &Arc<dyn Backend>)> {
+        self.0.iter()
+    }
+
     /// The backend of this URL, which must be one of the configuration.
     pub fn get(&self, url: &DatabaseUrl) -> &Arc<dyn Backend> {
         &self.0[url]

@@ -15,7 +15,7 @@ fn poolwise(arguments: &[&str]) -> Output {
 }
 
 /// The exit code and what was said on standard output and on standard error.
-fn outcome(arguments: &[&str]) -> (i32, String, String) {
+pub fn outcome(arguments: &[&str]) -> (i32, String, String) {
     let output = poolwise(arguments);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8");
     let code = output.status.code().expect("it was not killed");

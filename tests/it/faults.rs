@@ -26,7 +26,9 @@ fn assert_problem(answer: &Answer, status: u16, kind: &str) {
 
 async fn run(database: &Database, sql: &str) {
     match database.backend {
-        Backend::Postgres => connect(&database.url).await.batch_execute(sql).await.expect(sql),
+        Backend::Postgres | Backend::Tls | Backend::PgBouncer => {
+            connect(&database.url).await.batch_execute(sql).await.expect(sql)
+        }
         Backend::Sqlite => {
             let path = database.url.trim_start_matches("sqlite:");
             let connection = rusqlite::Connection::open(path).expect("the file is there");
@@ -139,10 +141,8 @@ async fn behind_a_proxy(access: &str, cache: &str) -> (Database, Proxy, Setup) {
     let database = Database::shared(Backend::Postgres, MANY);
     let proxy = Proxy::to(Postgres::shared().port).await;
     let url = database.url.replace(&Postgres::shared().port.to_string(), &proxy.port.to_string());
-    let behind = Database {
-        backend: Backend::Postgres,
-        url: format!("{url}?application_name={}", proxy.port),
-    };
+    let behind = Database { backend: Backend::Postgres, url };
+    let behind = behind.with_option(&format!("application_name={}", proxy.port));
     let setup = Setup::of(&behind).subject(access, &format!("{cache:?}"));
     (behind, proxy, setup)
 }
@@ -208,10 +208,10 @@ async fn terminate(database: &Database, state: &str, most: i64) -> i64 {
     let terminate = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity \
         where datname = $1 and application_name = $2 and state = $3 \
         and (query = '' or query like 'select id%') limit $4) as found";
-    let (name, options) = database.name().split_once('?').unwrap_or((database.name(), "=poolwise"));
-    let application = options.split_once('=').expect("one option").1;
+    let named = database.url.split_once("application_name=").map(|(_, name)| name);
+    let application = named.unwrap_or("poolwise");
     let client = Postgres::shared().client("postgres").await;
-    let row = client.query_one(terminate, &[&name, &application, &state, &most]).await;
+    let row = client.query_one(terminate, &[&database.name(), &application, &state, &most]).await;
     row.expect("a superuser may").get(0)
 }
 

@@ -11,6 +11,7 @@ mod coded;
 mod command;
 mod config;
 mod contract;
+mod doors;
 mod faults;
 mod http;
 mod lab;

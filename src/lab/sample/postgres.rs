@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join3;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::counter::Counter;
@@ -16,6 +16,7 @@ use super::process::{ProcessId, Roots};
 use super::tree::MemoryMethod;
 use super::{BOUND, CONNECT_BOUND, restarts};
 use crate::config::DatabaseUrl;
+use crate::connector::Connector;
 use crate::lab::record::{Source, Usage};
 
 /// Who we are, once a connection. A server before version 16 has no `reserved_connections`.
@@ -58,7 +59,7 @@ struct Server {
 /// Looks at a PostgreSQL server.
 pub(super) struct Postgres {
     roots: Roots,
-    config: Config,
+    connector: Connector,
     link: Option<Link>,
     server: Option<Server>,
     life: Option<String>,
@@ -83,11 +84,13 @@ impl Postgres {
     /// # Errors
     /// A sentence, when the URL is not one.
     pub async fn connect(roots: Roots, url: &DatabaseUrl) -> Result<Self, String> {
-        let mut config: Config = url.expose().parse().map_err(|error| format!("{url}: {error}"))?;
-        config.application_name("poolwise-lab");
+        let mut connector = Connector::new(url, CONNECT_BOUND)?;
+        connector.configure(|config| {
+            config.application_name("poolwise-lab");
+        });
         let mut postgres = Self {
             roots,
-            config,
+            connector,
             link: None,
             server: None,
             life: None,
@@ -248,7 +251,7 @@ impl Postgres {
 
     /// Opens the connection and finds out who is at its other end. May be dropped.
     async fn reconnect(&mut self) -> Result<(), String> {
-        let (link, identity) = identify(&self.config, &self.roots).await?;
+        let (link, identity) = identify(&self.connector, &self.roots).await?;
         // Connecting is a transaction as well, and so was the question who we are.
         self.own_transactions += 2.0;
         if self.life.as_ref().is_some_and(|life| *life != identity.life) {
@@ -267,12 +270,12 @@ impl Postgres {
     }
 }
 
-async fn identify(config: &Config, roots: &Roots) -> Result<(Link, Identity), String> {
+async fn identify(connector: &Connector, roots: &Roots) -> Result<(Link, Identity), String> {
     let asked_epoch = epoch();
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| plain(&error))?;
-    let driver = AbortOnDropHandle::new(tokio::spawn(async move {
-        let _ = connection.await;
-    }));
+    let connected = connector.connect().await;
+    let connected = connected
+        .map_err(|error| connector.tls_problem(&error).unwrap_or_else(|| plain(&error)))?;
+    let (client, driver) = (connected.client, AbortOnDropHandle::new(connected.driver));
     let row = one_row(&client, IDENTIFY).await?;
     let text = |column| row.get(column).unwrap_or_default().to_owned();
     let inner = number(&row, 0).unwrap_or_default() as u32;

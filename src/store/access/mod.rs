@@ -4,10 +4,11 @@ mod direct;
 mod pool;
 mod shared;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use tokio_util::task::TaskTracker;
 
 pub use direct::Direct;
 pub use pool::Pooled;
@@ -190,21 +191,42 @@ impl Guard for Lease {
     fn abandoned(mut self: Box<Self>) {
         let cancel = self.held.connection().cancel();
         match self.abandon {
+            // Its place is free at once. The connection stays until the server has heard, because a
+            // pooler forgets whose statement it was when the client is gone.
             Abandon::CancelAndDetach => {
-                drop(self.held.detach());
-                tokio::spawn(cancel);
+                let detached = self.held.detach();
+                CANCELLING.spawn(async move {
+                    cancel.await;
+                    drop(detached);
+                });
             }
             Abandon::Drain => drop(self.held),
             // The place stays taken until the server has heard of it, so that the connections
             // that it still counts never exceed the limit.
             Abandon::Close => {
                 let held = self.held;
-                tokio::spawn(async move {
+                CANCELLING.spawn(async move {
                     cancel.await;
                     drop(held);
                 });
             }
         }
+    }
+}
+
+/// Every request to cancel that is under way. PgBouncer before 1.21 does not survive one that is given
+/// up half-way, so that nobody may end while there are any.
+static CANCELLING: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// How many abandoned statements of this process are being cancelled.
+pub fn cancelling() -> usize {
+    CANCELLING.len()
+}
+
+/// Waits until no abandoned statement is being cancelled; each has a limit of its own.
+pub async fn cancelled() {
+    while cancelling() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -58,6 +58,9 @@ pub trait Backend: Send + Sync {
     fn watch(&self) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
 
     /// Whether there is a product; `None` when there is no table. Creates nothing.
+    ///
+    /// # Errors
+    /// Also when the server is too old, or the table of another shape, where that can be told.
     fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>>;
 
     /// A connection for changing the schema and loading data.

@@ -1,9 +1,11 @@
 //! What the tests stand on: servers, data sets, services and clients. It asserts nothing about
 //! the service itself.
 
+mod authority;
 mod client;
 mod data;
 mod network;
+mod pgbouncer;
 mod postgres;
 mod process;
 mod proxy;
@@ -15,10 +17,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+pub use authority::Authority;
 pub use client::{Answer, Client, SlowClient};
 pub use data::{Dataset, FEW, Filter, MANY};
 pub use network::{Network, Weather};
+pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
+pub use process::free_port;
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use service::{Backend, Database, Service, Setup, subject};
@@ -38,6 +43,15 @@ pub fn folder() -> &'static Path {
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{prefix}{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Runs a future to its end on a thread and a runtime of its own, from wherever.
+pub fn blocking<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be made").block_on(future)
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().expect("it does not panic"))
 }
 
 /// Waits until `holds`, for at most 5 s.

@@ -94,3 +94,12 @@ pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").port()
 }
+
+/// Writes a file that only the owner of `folder` may read, as servers want it of their keys.
+pub fn write_secret(folder: &Path, file: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(file, text).expect("the folder can be written to");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let owner = Command::new("chown").arg("--reference").arg(folder).arg(file).status();
+    assert!(owner.is_ok_and(|status| status.success()), "whoever owns the folder may give it away");
+}

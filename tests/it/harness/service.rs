@@ -15,14 +15,17 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::data::SEED;
-use super::postgres::blocking;
-use super::{Client, FEW, MANY, Postgres, Redis, folder, unique};
+use super::{Client, FEW, MANY, PgBouncer, Postgres, Redis, blocking, folder, unique};
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     Sqlite,
     Postgres,
+    /// PostgreSQL over TLS, with a look at its certificate.
+    Tls,
+    /// PostgreSQL behind PgBouncer, which hands out a server for each transaction.
+    PgBouncer,
 }
 
 impl Backend {
@@ -34,7 +37,17 @@ impl Backend {
     fn name(self) -> &'static str {
         match self {
             Backend::Sqlite => "sqlite",
-            Backend::Postgres => "postgres",
+            Backend::Postgres | Backend::Tls | Backend::PgBouncer => "postgres",
+        }
+    }
+
+    /// The URL of a database of the shared PostgreSQL, through this door.
+    fn url(self, database: &str) -> String {
+        match self {
+            Backend::Sqlite => panic!("SQLite has no server"),
+            Backend::Postgres => Postgres::shared().url(database),
+            Backend::Tls => Postgres::shared().tls_url(database),
+            Backend::PgBouncer => PgBouncer::shared().url(database),
         }
     }
 }
@@ -49,6 +62,10 @@ pub struct Database {
 impl Database {
     /// The one of this size that all tests read; made when first asked for.
     pub fn shared(backend: Backend, rows: u64) -> Self {
+        if let Backend::Tls | Backend::PgBouncer = backend {
+            let same = Self::shared(Backend::Postgres, rows);
+            return Self { backend, url: backend.url(same.name()) };
+        }
         static MADE: Mutex<Vec<(Backend, u64, String)>> = Mutex::new(Vec::new());
         let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = made.iter().find(|(b, r, _)| (*b, *r) == (backend, rows));
@@ -67,7 +84,11 @@ impl Database {
                 let file = folder().join(unique("products")).with_extension("db");
                 Self::filled(backend, format!("sqlite:{}", file.display()), rows).await
             }
-            Backend::Postgres => Self::on(Postgres::shared(), rows).await,
+            Backend::Postgres | Backend::Tls | Backend::PgBouncer => {
+                let name = unique("products");
+                Postgres::shared().create(&name).await;
+                Self::filled(backend, backend.url(&name), rows).await
+            }
         }
     }
 
@@ -89,7 +110,14 @@ impl Database {
 
     /// Its name on the server.
     pub fn name(&self) -> &str {
-        self.url.rsplit('/').next().expect("a URL has slashes")
+        let url = self.url.split('?').next().expect("there is something before it");
+        url.rsplit('/').next().expect("a URL has slashes")
+    }
+
+    /// The same database with one more option in its URL.
+    pub fn with_option(&self, option: &str) -> Self {
+        let sign = if self.url.contains('?') { '&' } else { '?' };
+        Self { url: format!("{}{sign}{option}", self.url), ..self.clone() }
     }
 }
 
@@ -111,11 +139,20 @@ impl Setup {
 
     /// A service over a database, with small pools and keys of its own in Redis.
     pub fn of(Database { backend, url }: &Database) -> Self {
-        let (backend, prefix) = (backend.name(), unique("test"));
+        let setup = Self::of_server(backend.name()).with(&format!("database.url = \"{url}\""));
+        match backend {
+            Backend::PgBouncer => setup.with("database.prepared_statements = \"unnamed\""),
+            _ => setup,
+        }
+    }
+
+    /// The same, where a later layer says where the database is.
+    pub fn of_server(backend: &str) -> Self {
+        let prefix = unique("test");
         Self { files: Vec::new() }.with(&format!(
             r#"
             log.level = "warn"
-            database = {{ backend = "{backend}", url = "{url}", pool_size = 2, reserve = 100 }}
+            database = {{ backend = "{backend}", pool_size = 2, reserve = 100 }}
             cache = {{ key_prefix = "{prefix}:", ttl_jitter = 0.0 }}
             seed = {{ auto = false }}
             "#
@@ -158,6 +195,18 @@ impl Setup {
     /// The configuration.
     pub fn config(&self) -> Config {
         self.load().unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// Everything that is wrong with the configuration.
+    pub fn problems(&self) -> String {
+        let loaded = config::load(&self.files, &Environment::default(), &Plugins::standard());
+        loaded.expect_err("the configuration must be refused").to_string()
+    }
+
+    /// Why a service over a configuration without problems does not start.
+    pub async fn refused(self) -> String {
+        let ready = server::prepare(self.config(), &Plugins::standard(), &|_| {}).await;
+        ready.err().expect("the service must not start").to_string()
     }
 
     /// A running service.
@@ -224,6 +273,19 @@ impl Service {
     /// GET of the strategy under test.
     pub async fn subject(&self, query: &str) -> super::Answer {
         self.client.get(&subject(query)).await
+    }
+}
+
+/// A test that ends takes its runtime with it. PgBouncer 1.18 does not survive a request to cancel that is
+/// given up half-way.
+impl Drop for Service {
+    fn drop(&mut self) {
+        for _ in 0..500 {
+            if poolwise::store::access::cancelling() == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }
 

@@ -1,15 +1,17 @@
-//! Migrations and bulk loading.
+//! Migrations and bulk loading: each one transaction, and no state of the session outlives it, because a
+//! pooler may be in between. `copy` is the one named statement, and is closed within its transaction.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::{ClientWrapper, Transaction};
 use futures_util::SinkExt;
 use futures_util::future::BoxFuture;
 use tokio_postgres::CopyInSink;
+use tokio_postgres::types::Type;
 
 use super::super::sql::Migrations;
 use super::super::{Admin, Existing, OnProgress, ProductFeed, ProductRow};
 use super::decode::POSTGRES_EPOCH_MICROS;
-use super::{numeric, statement_error};
+use super::{failure, numeric};
 use crate::rows::Cell;
 use crate::store::StoreError;
 
@@ -45,14 +47,17 @@ impl PostgresAdmin {
             )
             .await?;
         let newest: i32 = transaction
-            .query_one("select coalesce(max(version), 0) from poolwise_migrations", &[])
+            .query_typed_one("select coalesce(max(version), 0) from poolwise_migrations", &[])
             .await?
             .get(0);
         let mut applied = 0;
         for (version, text) in MIGRATIONS.iter().filter(|(version, _)| *version > newest) {
             transaction.batch_execute(text).await?;
             transaction
-                .execute("insert into poolwise_migrations (version) values ($1)", &[version])
+                .query_typed(
+                    "insert into poolwise_migrations (version) values ($1)",
+                    &[(version, Type::INT4)],
+                )
                 .await?;
             applied += 1;
         }
@@ -69,7 +74,7 @@ impl PostgresAdmin {
         let transaction = self.client.transaction().await?;
         transaction.batch_execute(LOCK).await?;
         let has_rows: bool =
-            transaction.query_one("select exists (select from products)", &[]).await?.get(0);
+            transaction.query_typed_one("select exists (select from products)", &[]).await?.get(0);
         if has_rows && existing == Existing::Keep {
             return Ok(0);
         }
@@ -93,7 +98,7 @@ impl PostgresAdmin {
 
 impl Admin for PostgresAdmin {
     fn migrate(&mut self) -> BoxFuture<'_, Result<usize, StoreError>> {
-        Box::pin(async { self.migrate().await.map_err(|error| statement_error(&error)) })
+        Box::pin(async { self.migrate().await.map_err(|error| failure::of_statement(&error)) })
     }
 
     fn load<'a>(
@@ -103,7 +108,9 @@ impl Admin for PostgresAdmin {
         on_progress: OnProgress<'a>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            self.load(feed, existing, on_progress).await.map_err(|error| statement_error(&error))
+            self.load(feed, existing, on_progress)
+                .await
+                .map_err(|error| failure::of_statement(&error))
         })
     }
 }

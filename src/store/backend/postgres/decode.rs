@@ -13,14 +13,19 @@ use crate::store::{ErrorKind, StoreError};
 /// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's timestamps start.
 pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
+/// The types of a column that can be read as `kind`.
+pub(super) fn types(kind: Kind) -> &'static [Type] {
+    match kind {
+        Kind::Int => &[Type::INT8, Type::INT4, Type::INT2],
+        Kind::Text => &[Type::TEXT, Type::VARCHAR],
+        Kind::Price => &[Type::NUMERIC],
+        Kind::Timestamp => &[Type::TIMESTAMPTZ],
+    }
+}
+
 /// Whether a column of this type can be read as `kind`.
 pub(super) fn accepts(ty: &Type, kind: Kind) -> bool {
-    match kind {
-        Kind::Int => [Type::INT8, Type::INT4, Type::INT2].contains(ty),
-        Kind::Text => [Type::TEXT, Type::VARCHAR].contains(ty),
-        Kind::Price => *ty == Type::NUMERIC,
-        Kind::Timestamp => *ty == Type::TIMESTAMPTZ,
-    }
+    types(kind).contains(ty)
 }
 
 /// The bytes of a column as the server sent them; `None` is null.

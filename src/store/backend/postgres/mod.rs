@@ -3,29 +3,40 @@
 mod admin;
 mod connection;
 mod decode;
+mod examine;
+mod failure;
 mod numeric;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use deadpool::managed::Manager as _;
-use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, RecyclingMethod};
+use deadpool_postgres::ClientWrapper;
 use futures_util::future::BoxFuture;
-use tokio_postgres::NoTls;
-use tokio_postgres::error::SqlState;
 
 use super::sql::{Fragments, Placeholder};
 use super::{Admin, Backend, Connection, ServerView, Watch};
-use crate::config;
-use crate::store::error::with_causes;
+use crate::config::{self, PreparedStatements};
+use crate::connector::{Canceller, Connector};
 use crate::store::{ErrorKind, StoreError};
 
 /// A PostgreSQL database.
 pub(super) struct Postgres {
-    /// Makes and checks connections for the pools.
-    serving: Arc<Manager>,
+    /// Makes connections for requests.
+    serving: Connector,
     /// Makes connections without a statement timeout, for loading and looking.
-    own: Arc<Manager>,
+    own: Connector,
+    connect_timeout: Duration,
+    style: Style,
     fragments: Arc<Fragments>,
+}
+
+/// How statements are sent.
+#[derive(Debug, Clone, Copy)]
+enum Style {
+    /// Prepared once a connection, under a name; the server keeps their time.
+    Named,
+    /// Prepared with each execution, without a name; we keep their time.
+    Unnamed { statement_timeout: Duration },
 }
 
 /// The fragments of this dialect.
@@ -36,54 +47,76 @@ pub(super) fn fragments() -> Fragments {
 
 impl Postgres {
     pub fn new(settings: &config::Database, url: &config::DatabaseUrl) -> Result<Self, StoreError> {
-        let mut base: tokio_postgres::Config = url.expose().parse().map_err(|error| {
-            let reason = with_causes(&error as &tokio_postgres::Error);
-            StoreError::new(ErrorKind::NotPrepared, format_args!("database.url {url}: {reason}"))
-        })?;
-        base.connect_timeout(settings.connect_timeout);
-        if base.get_application_name().is_none() {
-            base.application_name("poolwise");
-        }
-        // Whether to check at all is the pool's decision; a check is a round trip.
-        let manager = |config: tokio_postgres::Config| {
-            let checks = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-            Arc::new(Manager::from_config(config, NoTls, checks))
+        let connector = Connector::new(url, settings.connect_timeout);
+        let mut own =
+            connector.map_err(|problem| StoreError::new(ErrorKind::NotPrepared, problem))?;
+        own.configure(|config| {
+            if config.get_application_name().is_none() {
+                config.application_name("poolwise");
+            }
+        });
+        let statement_timeout = settings.statement_timeout;
+        let mut serving = own.clone();
+        let style = match settings.prepared_statements {
+            PreparedStatements::Named => Style::Named,
+            PreparedStatements::Unnamed => Style::Unnamed { statement_timeout },
         };
-        let mut limited = base.clone();
-        // As a start-up option it costs no round trip.
-        let own_options = base.get_options().unwrap_or_default();
-        let timeout_ms = settings.statement_timeout.as_millis();
-        limited.options(format!("{own_options} -c statement_timeout={timeout_ms}"));
-        Ok(Self { serving: manager(limited), own: manager(base), fragments: Arc::new(fragments()) })
+        if let Style::Named = style {
+            // As a start-up option it costs no round trip. Poolers may refuse options.
+            serving.configure(|config| {
+                let options = config.get_options().unwrap_or_default();
+                let timeout_ms = statement_timeout.as_millis();
+                config.options(format!("{options} -c statement_timeout={timeout_ms}"));
+            });
+        }
+        Ok(Self {
+            serving,
+            own,
+            connect_timeout: settings.connect_timeout,
+            style,
+            fragments: Arc::new(fragments()),
+        })
     }
 
+    /// A connection that no access method gives a limit.
     async fn own_client(&self) -> Result<ClientWrapper, StoreError> {
-        self.own.create().await.map_err(|error| connect_error(&error))
+        let limit = self.connect_timeout;
+        let opened = tokio::time::timeout(limit, open(&self.own)).await;
+        opened.map(|opened| Ok(opened?.0)).unwrap_or_else(|_| {
+            let limit = humantime::format_duration(limit);
+            let detail = format_args!("connecting to PostgreSQL: no answer within {limit}");
+            Err(StoreError::new(ErrorKind::Unreachable, detail))
+        })
     }
+}
+
+/// A connection with a cache of prepared statements, and what stops the one that runs on it.
+async fn open(connector: &Connector) -> Result<(ClientWrapper, Canceller), StoreError> {
+    let opened = connector.connect().await;
+    let opened = opened.map_err(|error| failure::of_connect(&error, connector))?;
+    Ok((ClientWrapper::new(opened.client, opened.driver), opened.canceller))
 }
 
 impl Backend for Postgres {
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, StoreError>> {
         Box::pin(async {
-            let client = self.serving.create().await.map_err(|error| connect_error(&error))?;
-            let manager = self.serving.clone();
-            let fragments = self.fragments.clone();
-            Ok(connection::PostgresConnection::boxed(client, manager, fragments))
+            let (client, canceller) = open(&self.serving).await?;
+            Ok(Box::new(connection::PostgresConnection {
+                client: Arc::new(client),
+                canceller,
+                style: self.style,
+                fragments: self.fragments.clone(),
+            }) as Box<dyn Connection>)
         })
     }
 
     fn connection_limit(&self) -> BoxFuture<'_, Result<Option<usize>, StoreError>> {
+        const LIMIT: &str = "select current_setting('max_connections')::bigint \
+            - current_setting('superuser_reserved_connections')::bigint";
         Box::pin(async {
-            let row = self
-                .own_client()
-                .await?
-                .query_one(
-                    "select current_setting('max_connections')::bigint \
-                     - current_setting('superuser_reserved_connections')::bigint",
-                    &[],
-                )
-                .await
-                .map_err(|error| statement_error(&error))?;
+            let client = self.own_client().await?;
+            let row = client.query_typed_one(LIMIT, &[]).await;
+            let row = row.map_err(|error| failure::of_statement(&error))?;
             Ok(usize::try_from(row.get::<_, i64>(0)).ok())
         })
     }
@@ -93,20 +126,23 @@ impl Backend for Postgres {
     }
 
     fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>> {
-        const TABLE: &str = "select to_regclass('products') is not null";
-        const ROWS: &str = "select exists (select from products)";
         Box::pin(async {
-            let client = self.own_client().await?;
-            let ask = async |sql| client.query_one(sql, &[]).await.map(|row| row.get::<_, bool>(0));
-            let answer =
-                async { if ask(TABLE).await? { ask(ROWS).await.map(Some) } else { Ok(None) } };
-            answer.await.map_err(|error| statement_error(&error))
+            let found = examine::products(&*self.own_client().await?).await?;
+            if found.is_some() && matches!(self.style, Style::Named) {
+                // What requests will do, so that a pooler that cannot have it says so now.
+                let sql = self.fragments.compose(&Default::default()).text;
+                let prepared = open(&self.serving).await?.0.prepare_cached(&sql).await;
+                prepared.map_err(|error| failure::of_statement(&error))?;
+            }
+            Ok(found)
         })
     }
 
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>> {
         Box::pin(async {
-            Ok(Box::new(admin::PostgresAdmin::new(self.own_client().await?)) as Box<dyn Admin>)
+            let client = self.own_client().await?;
+            examine::version(&*client).await?;
+            Ok(Box::new(admin::PostgresAdmin::new(client)) as Box<dyn Admin>)
         })
     }
 }
@@ -119,11 +155,8 @@ impl Watch for PostgresWatch {
             current_setting('max_connections')::bigint from pg_stat_activity \
             where datname = current_database() and backend_type = 'client backend'";
         Box::pin(async {
-            let run = async {
-                let statement = self.0.prepare_cached(LOOK).await?;
-                self.0.query_one(&statement, &[]).await
-            };
-            let row = run.await.map_err(|error| statement_error(&error))?;
+            let row = self.0.query_typed_one(LOOK, &[]).await;
+            let row = row.map_err(|error| failure::of_statement(&error))?;
             let number = |column| row.get::<_, i64>(column).max(0) as u64;
             Ok(Some(ServerView {
                 connections: number(0),
@@ -132,41 +165,4 @@ impl Watch for PostgresWatch {
             }))
         })
     }
-}
-
-/// What a failed attempt to connect means.
-fn connect_error(error: &tokio_postgres::Error) -> StoreError {
-    let kind = match error.code() {
-        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => ErrorKind::Saturated,
-        _ => ErrorKind::Unreachable,
-    };
-    StoreError::new(kind, format_args!("connecting to PostgreSQL: {}", with_causes(error)))
-}
-
-/// What a failed statement means.
-fn statement_error(error: &tokio_postgres::Error) -> StoreError {
-    let kind = match error.code() {
-        Some(code) => match *code {
-            SqlState::QUERY_CANCELED => ErrorKind::StatementTimeout,
-            SqlState::ADMIN_SHUTDOWN
-            | SqlState::CRASH_SHUTDOWN
-            | SqlState::CANNOT_CONNECT_NOW
-            | SqlState::IDLE_SESSION_TIMEOUT => ErrorKind::Disconnected,
-            SqlState::TOO_MANY_CONNECTIONS => ErrorKind::Saturated,
-            SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN => ErrorKind::NotPrepared,
-            _ => ErrorKind::Internal,
-        },
-        // Without an answer of the server it is the connection that failed.
-        None if error.is_closed() || is_io(error) => ErrorKind::Disconnected,
-        None => ErrorKind::Internal,
-    };
-    let hint = match kind {
-        ErrorKind::NotPrepared => "; run `poolwise seed` to create and fill the tables",
-        _ => "",
-    };
-    StoreError::new(kind, format_args!("PostgreSQL: {}{hint}", with_causes(error)))
-}
-
-fn is_io(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
 }

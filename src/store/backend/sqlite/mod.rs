@@ -37,7 +37,7 @@ impl Sqlite {
             return Err(StoreError::new(
                 ErrorKind::NotPrepared,
                 format_args!(
-                    "database.url {url}: a path is needed, such as sqlite:data/poolwise.db; a database in memory cannot be shared by connections"
+                    "{url}: a path is needed, such as sqlite:data/poolwise.db; a database in memory cannot be shared by connections"
                 ),
             ));
         }
