@@ -15,6 +15,8 @@ mod faults;
 mod http;
 mod lab;
 mod leases;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod plans;
 mod shutdown;
 mod stats;

@@ -3,6 +3,8 @@
 
 mod client;
 mod data;
+#[cfg(feature = "mysql")]
+pub mod mariadb;
 mod postgres;
 mod process;
 mod proxy;
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client, SlowClient};
 pub use data::{Dataset, FEW, Filter, MANY};
+#[cfg(feature = "mysql")]
+pub use mariadb::MariaDb;
 pub use postgres::{Postgres, connect};
 pub use proxy::Proxy;
 pub use redis::Redis;

@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+#[cfg(feature = "mysql")]
+use super::MariaDb;
 use super::data::SEED;
 use super::postgres::blocking;
 use super::{Client, FEW, MANY, Postgres, Redis, folder, unique};
@@ -23,6 +25,8 @@ use super::{Client, FEW, MANY, Postgres, Redis, folder, unique};
 pub enum Backend {
     Sqlite,
     Postgres,
+    #[cfg(feature = "mysql")]
+    MariaDb,
 }
 
 impl Backend {
@@ -30,6 +34,8 @@ impl Backend {
         match self {
             Backend::Sqlite => "sqlite",
             Backend::Postgres => "postgres",
+            #[cfg(feature = "mysql")]
+            Backend::MariaDb => "mysql",
         }
     }
 }
@@ -63,6 +69,8 @@ impl Database {
                 Self::filled(backend, format!("sqlite:{}", file.display()), rows).await
             }
             Backend::Postgres => Self::on(Postgres::shared(), rows).await,
+            #[cfg(feature = "mysql")]
+            Backend::MariaDb => Self::on_mariadb(MariaDb::shared(), rows).await,
         }
     }
 
@@ -70,6 +78,13 @@ impl Database {
     pub async fn on(server: &Postgres, rows: u64) -> Self {
         let url = server.create(&unique("products")).await;
         Self::filled(Backend::Postgres, url, rows).await
+    }
+
+    /// One on this server.
+    #[cfg(feature = "mysql")]
+    pub async fn on_mariadb(server: &MariaDb, rows: u64) -> Self {
+        let url = server.create(&unique("products")).await;
+        Self::filled(Backend::MariaDb, url, rows).await
     }
 
     async fn filled(backend: Backend, url: String, rows: u64) -> Self {
