@@ -87,7 +87,7 @@ impl MysqlConnection {
         };
         match execute.await {
             Ok(checked) => {
-                let rows = MysqlRows { conn: Some(conn), line: self.line.clone() };
+                let rows = MysqlRows(Some((conn, self.line.clone())));
                 checked.map_err(|error| Failed { error, settled: false })?;
                 Ok(rows)
             }
@@ -163,11 +163,8 @@ fn params(binds: &[Bind<'_>]) -> Params {
     }
 }
 
-/// The rows of a running statement, with the connection that they come from.
-struct MysqlRows {
-    conn: Option<Conn>,
-    line: Arc<Line>,
-}
+/// The rows of a running statement, with the connection that they come from until they end.
+struct MysqlRows(Option<(Conn, Arc<Line>)>);
 
 impl RowSource for MysqlRows {
     type Error = StoreError;
@@ -177,37 +174,39 @@ impl RowSource for MysqlRows {
         cx: &mut Context<'_>,
         sink: &mut dyn RowSink,
     ) -> Poll<Result<Progress, Failed<StoreError>>> {
-        let Self { conn, line } = &mut *self;
         loop {
-            let Some(reading) = conn.as_mut() else { return Poll::Ready(Ok(Progress::Finished)) };
+            let Some((conn, _)) = &mut self.0 else { return Poll::Ready(Ok(Progress::Finished)) };
             // The result is a view of what the connection is about to read. Waiting for the next row
             // takes nothing out of the connection before all of the row is there, so a wait that is
             // dropped and begun anew loses nothing.
-            let next = ready!(pin!(QueryResult::<BinaryProtocol>::new(reading).next()).poll(cx));
-            let ended = match next {
-                Ok(Some(row)) => match decode::product(&row) {
-                    Ok(cells) if sink.row(&cells) == Flow::Pause => Ok(Progress::Paused),
-                    Ok(_) => continue,
-                    // Rows are still coming, so the connection is not at rest.
-                    Err(error) => Err(Failed { error, settled: false }),
-                },
+            let next = ready!(pin!(QueryResult::<BinaryProtocol>::new(conn).next()).poll(cx));
+            let row = match next {
+                Ok(Some(row)) => row,
                 Ok(None) => {
-                    conn.take().into_iter().for_each(|conn| line.put_back(conn));
-                    Ok(Progress::Finished)
+                    self.0.take().into_iter().for_each(|(conn, line)| line.put_back(conn));
+                    return Poll::Ready(Ok(Progress::Finished));
                 }
                 Err(error) => {
-                    let conn = conn.take().expect("it was read from");
-                    Err(Failed { error: line.failed(conn, &error), settled: true })
+                    let (conn, line) = self.0.take().expect("it was read from");
+                    let error = line.failed(conn, &error);
+                    return Poll::Ready(Err(Failed { error, settled: true }));
                 }
             };
-            return Poll::Ready(ended);
+            match decode::product(&row) {
+                Ok(cells) if sink.row(&cells) == Flow::Pause => {
+                    return Poll::Ready(Ok(Progress::Paused));
+                }
+                Ok(_) => {}
+                // Rows are still coming, so the connection is not at rest.
+                Err(error) => return Poll::Ready(Err(Failed { error, settled: false })),
+            }
         }
     }
 }
 
 impl Drop for MysqlRows {
     fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
+        if let Some((conn, _)) = self.0.take() {
             close(conn);
         }
     }

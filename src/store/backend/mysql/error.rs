@@ -5,7 +5,6 @@
 use mysql_async::{DriverError, Error, IoError};
 
 use crate::config::DatabaseUrl;
-use crate::store::error::with_causes;
 use crate::store::{ErrorKind, StoreError};
 
 /// What a failed attempt to connect means, and what to do about it.
@@ -23,9 +22,9 @@ pub(super) fn connect_error(url: &DatabaseUrl, error: &Error) -> StoreError {
             ),
             _ => (ErrorKind::Unreachable, "see `database.url`"),
         },
-        Error::Io(IoError::Tls(_)) => (
+        error if is_tls(error) => (
             ErrorKind::Unreachable,
-            "see the certificate that the server shows, and `ssl_ca`, `verify_ca` and `verify_identity` in `database.url`",
+            "see the certificate that the server shows, and `ssl_ca` and `verify_ca` in `database.url`",
         ),
         Error::Driver(DriverError::NoClientSslFlagFromServer) => (
             ErrorKind::Unreachable,
@@ -33,7 +32,29 @@ pub(super) fn connect_error(url: &DatabaseUrl, error: &Error) -> StoreError {
         ),
         _ => (ErrorKind::Unreachable, "see whether it runs where `database.url` says"),
     };
-    StoreError::new(kind, format_args!("connecting to {url}: {}; {remedy}", with_causes(error)))
+    StoreError::new(kind, format_args!("connecting to {url}: {}; {remedy}", reason(error)))
+}
+
+/// The error without the driver's words around it.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Server(error) => error.to_string(),
+        Error::Io(IoError::Io(error)) => error.to_string(),
+        Error::Io(IoError::Tls(error)) => error.to_string(),
+        Error::Driver(error) => error.to_string(),
+        Error::Url(error) => error.to_string(),
+        Error::Other(error) => error.to_string(),
+    }
+}
+
+fn is_tls(error: &Error) -> bool {
+    match error {
+        Error::Io(IoError::Tls(_)) => true,
+        Error::Io(IoError::Io(error)) => {
+            error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        }
+        _ => false,
+    }
 }
 
 /// What a failed statement means.
@@ -56,7 +77,7 @@ pub(super) fn statement_error(error: &Error) -> StoreError {
         }
         _ => "",
     };
-    StoreError::new(kind, format_args!("MySQL: {}{hint}", with_causes(error)))
+    StoreError::new(kind, format_args!("MySQL: {}{hint}", reason(error)))
 }
 
 fn kind_of(code: u16) -> ErrorKind {

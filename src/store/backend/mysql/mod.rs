@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+use mysql_async::{Conn, Opts, OptsBuilder};
 
 use self::error::{connect_error, statement_error};
 use super::sql::{Fragments, Placeholder};
@@ -120,13 +120,20 @@ fn check_version(url: &DatabaseUrl, version: (u16, u16, u16)) -> Result<(), Stor
 /// # Errors
 /// What is wrong with the URL, as the end of a sentence.
 fn options(url: &DatabaseUrl) -> Result<OptsBuilder, String> {
-    let (url, authority) = take_parameter(url.expose(), "ssl_ca");
+    let (url, authority) = url.without("ssl_ca");
     let opts = Opts::from_url(&url).map_err(|error| with_causes(&error))?;
     if opts.db_name().is_none_or(str::is_empty) {
         return Err(
             "it must end with the name of a database, as in mysql://USER:PASSWORD@HOST:PORT/NAME"
                 .into(),
         );
+    }
+    // The driver does not recognise that failure any more, so it would refuse every such server.
+    if opts
+        .ssl_opts()
+        .is_some_and(|ssl| ssl.skip_domain_validation() && !ssl.accept_invalid_certs())
+    {
+        return Err("`verify_identity=false` cannot be had by itself; use the name that the certificate is for, or add `verify_ca=false` to check nothing".into());
     }
     let ssl = match (opts.ssl_opts(), authority) {
         (Some(ssl), Some(path)) => {
@@ -136,28 +143,11 @@ fn options(url: &DatabaseUrl) -> Result<OptsBuilder, String> {
         (ssl, None) => ssl.cloned(),
     };
     Ok(OptsBuilder::from_opts(opts)
-        .ssl_opts(ssl.map(Into::<SslOpts>::into))
+        .ssl_opts(ssl)
         .prefer_socket(false)
         .stmt_cache_size(STATEMENTS)
         .max_allowed_packet(Some(LARGEST_PACKET))
         .wait_timeout(Some(IDLE_SECONDS)))
-}
-
-/// Takes a parameter that the driver does not know out of a URL.
-fn take_parameter(url: &str, name: &str) -> (String, Option<String>) {
-    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None) };
-    let mut value = None;
-    let mut rest = form_urlencoded::Serializer::new(String::new());
-    for (key, found) in form_urlencoded::parse(query.as_bytes()) {
-        if key == name {
-            value = Some(found.into_owned());
-        } else {
-            rest.append_pair(&key, &found);
-        }
-    }
-    let rest = rest.finish();
-    let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{rest}") };
-    (url, value)
 }
 
 /// Each kind of server reads only its own part; nothing but SELECT has such a limit in MySQL.
