@@ -11,6 +11,7 @@ use futures_util::future::join3;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::cgroup::Group;
 use super::counter::Counter;
@@ -52,6 +53,8 @@ pub(super) struct Mysql {
     roots: Roots,
     opts: Opts,
     link: Option<Conn>,
+    /// A connection that is being made: a look that cannot wait for it leaves it to the next one.
+    connecting: Option<AbortOnDropHandle<Result<(Conn, Identity), String>>>,
     server: Option<Server>,
     /// When the server began, as it says.
     began_epoch: Option<f64>,
@@ -87,6 +90,7 @@ impl Mysql {
             roots,
             opts: opts.into(),
             link: None,
+            connecting: None,
             server: None,
             began_epoch: None,
             place: Place::Unseen(String::new()),
@@ -222,9 +226,15 @@ impl Mysql {
 
     /// Opens the connection and finds out who is at its other end. May be dropped.
     async fn reconnect(&mut self) -> Result<(), String> {
-        // The two questions who it is.
-        self.own_statements += 2.0;
-        let (link, identity) = identify(&self.opts, &self.roots).await?;
+        let connecting = self.connecting.get_or_insert_with(|| {
+            // The two questions who it is.
+            self.own_statements += 2.0;
+            let (opts, roots) = (self.opts.clone(), self.roots.clone());
+            AbortOnDropHandle::new(tokio::spawn(identify(opts, roots)))
+        });
+        let identified = connecting.await;
+        self.connecting = None;
+        let (link, identity) = identified.map_err(|error| error.to_string())??;
         const CLOCKS_APART_SECONDS: f64 = 2.0;
         let is_another = |before: f64| (before - identity.began_epoch).abs() > CLOCKS_APART_SECONDS;
         if self.began_epoch.is_some_and(is_another) {
@@ -241,16 +251,15 @@ impl Mysql {
     }
 }
 
-async fn identify(opts: &Opts, roots: &Roots) -> Result<(Conn, Identity), String> {
+async fn identify(opts: Opts, roots: Roots) -> Result<(Conn, Identity), String> {
     let plain = |error: mysql_async::Error| error.to_string();
-    let mut link = Conn::new(opts.clone()).await.map_err(plain)?;
+    let mut link = Conn::new(opts).await.map_err(plain)?;
     let row: Option<(String, u64, u16, bool)> = link.query_first(IDENTIFY).await.map_err(plain)?;
     let uptime: Option<(String, f64)> = link.query_first(UPTIME).await.map_err(plain)?;
     let nothing = || "an answer without a row".to_owned();
     let (version, max_connections, port, sees_others) = row.ok_or_else(nothing)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let began_epoch = now - uptime.ok_or_else(nothing)?.1;
-    let roots = roots.clone();
     let place = tokio::task::spawn_blocking(move || locate(&roots, port, began_epoch))
         .await
         .map_err(|error| error.to_string())?;
