@@ -49,7 +49,13 @@ impl MariaDb {
             as_user.iter().cloned().chain([program.to_owned()]).chain(arguments.to_vec()).collect()
         };
         let data = format!("--datadir={}", folder.join("data").display());
-        let common = ["--no-defaults".to_owned(), data, "--innodb-log-file-size=8M".to_owned()];
+        let common = [
+            "--no-defaults".to_owned(),
+            data,
+            // A server that starts removes what others of its kind have in the system's own.
+            format!("--tmpdir={}", folder.display()),
+            "--innodb-log-file-size=8M".to_owned(),
+        ];
         let install = ["--auth-root-authentication-method=normal", "--skip-test-db"];
         let install = common.iter().cloned().chain(install.map(str::to_owned));
         let install = run("mariadb-install-db", &install.collect::<Vec<_>>());
