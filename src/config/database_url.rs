@@ -91,6 +91,13 @@ fn server_url(
     };
     let user = percent_encode(raw.user.as_deref().unwrap_or("poolwise"));
     let password = password.map(|p| format!(":{}", percent_encode(&p))).unwrap_or_default();
+    if raw.backend == Backend::Mysql && host.starts_with('/') {
+        // A path is a Unix socket, which this driver takes as a parameter.
+        let (name, socket) = (raw.name.as_deref().unwrap_or("poolwise"), percent_encode(host));
+        let name = percent_encode(name);
+        let url = format!("{scheme}://{user}{password}@localhost/{name}?socket={socket}");
+        return Some(DatabaseUrl::new(url));
+    }
     let port = raw.port.unwrap_or(default_port);
     let hosts: Vec<String> = host.split(',').map(|host| authority(host.trim(), port)).collect();
     let hosts = hosts.join(",");

@@ -63,9 +63,29 @@ macro_rules! secret_url {
 }
 
 secret_url! {
-    /// Where a database is: `sqlite:PATH` or `postgres://...`. Two equal ones share a backend.
+    /// Where a database is: `sqlite:PATH`, `postgres://...` or `mysql://...`. Two equal ones share a backend.
     DatabaseUrl
 }
+impl DatabaseUrl {
+    /// The whole URL without a parameter that its driver does not know, and the value of that: for
+    /// drivers only.
+    pub fn without(&self, parameter: &str) -> (String, Option<String>) {
+        let Some((base, query)) = self.0.split_once('?') else { return (self.0.clone(), None) };
+        let mut value = None;
+        let mut rest = form_urlencoded::Serializer::new(String::new());
+        for (name, found) in form_urlencoded::parse(query.as_bytes()) {
+            if name == parameter {
+                value = Some(found.into_owned());
+            } else {
+                rest.append_pair(&name, &found);
+            }
+        }
+        let rest = rest.finish();
+        let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{rest}") };
+        (url, value)
+    }
+}
+
 secret_url! {
     /// Where Redis is: `redis://...`.
     RedisUrl
@@ -86,6 +106,18 @@ pub(super) fn percent_encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_is_taken_out_and_the_others_stay() {
+        for (url, rest, value) in [
+            ("mysql://u:p@h/d", "mysql://u:p@h/d", None),
+            ("mysql://h/d?ssl_ca=%2Fa%20b", "mysql://h/d", Some("/a b")),
+            ("mysql://h/d?x=1&ssl_ca=c&y=%2F", "mysql://h/d?x=1&y=%2F", Some("c")),
+        ] {
+            let taken = DatabaseUrl::new(url).without("ssl_ca");
+            assert_eq!(taken, (rest.to_owned(), value.map(str::to_owned)));
+        }
+    }
 
     #[test]
     fn a_password_is_never_shown() {

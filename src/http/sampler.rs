@@ -96,6 +96,8 @@ async fn look_at(
             connections: seen.connections,
             active: seen.active,
             max_connections: seen.max_connections,
+            max_used: seen.max_used,
+            queries: seen.queries,
         }),
         Ok(Err(error)) => {
             tracing::debug!(%error, "the database cannot be looked at");

@@ -145,6 +145,12 @@ pub(super) struct DatabaseStats {
     pub active: u64,
     /// Allowed to all databases of the server.
     pub max_connections: u64,
+    /// The most that were open at once since the server started, to all its databases; null where
+    /// it does not say, as PostgreSQL.
+    pub max_used: Option<u64>,
+    /// Statements that clients sent since the server started, to all its databases; null where it
+    /// does not say, as PostgreSQL.
+    pub queries: Option<u64>,
 }
 
 /// What Redis says of itself.

@@ -81,6 +81,23 @@ fn the_shipped_files_load() {
     }
 }
 
+/// It is read to the end; only the program may lack what it asks for.
+#[test]
+fn the_file_for_mysql_loads_or_names_the_flag() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join("mysql.toml");
+    let loaded = config::load(&[path], &Environment::default(), &Plugins::standard());
+    if cfg!(feature = "mysql") {
+        let config = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        assert_eq!(config.strategy("cached").unwrap().cache.name, "redis");
+        let dump = config.dump();
+        assert!(dump.contains("mysql://poolwise:***@localhost") && !dump.contains("secret"));
+    } else {
+        let found = loaded.expect_err("it cannot be served").0;
+        assert!(found.len() == 1 && found[0].contains("--features mysql"), "{found:?}");
+    }
+}
+
 #[test]
 fn unknown_keys_are_all_named_at_once() {
     let text = r#"

@@ -7,7 +7,7 @@ use poolwise::seed::price_windows;
 use rstest::rstest;
 use rstest_reuse::{apply, template};
 
-use crate::harness::{Backend, Dataset, FEW, Filter, MANY, Redis, Service, Setup};
+use crate::harness::{Backend, Database, Dataset, FEW, Filter, MANY, Redis, Service, Setup};
 
 /// How bodies leave.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,7 +19,14 @@ enum Mode {
 #[template]
 #[rstest]
 fn every_combination(
-    #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    #[values(
+        Backend::Sqlite,
+        Backend::Postgres,
+        Backend::PgBouncer,
+        Backend::Tls,
+        Backend::MariaDb
+    )]
+    backend: Backend,
     #[values("direct", "pool", "shared")] access: &str,
     #[values("none", "memory", "redis", "tiered")] cache: &str,
     #[values(Mode::Buffered, Mode::Streaming)] mode: Mode,
@@ -28,6 +35,12 @@ fn every_combination(
 
 /// A service of this combination; `None` for one that there cannot be, which it has then said.
 async fn service(backend: Backend, access: &str, cache: &str, mode: Mode) -> Option<Service> {
+    if backend == Backend::MariaDb && !cfg!(feature = "mysql") {
+        let setup = Setup::of(&Database { backend, url: "mysql://u@127.0.0.1/d".into() });
+        let problems = setup.load().expect_err("it was not built in").0;
+        assert!(problems[0].contains("--features mysql"), "{problems:?}");
+        return None;
+    }
     let (quoted_access, quoted_cache) = (format!("{access:?}"), format!("{cache:?}"));
     let setup = Setup::few(backend).subject(&quoted_access, &quoted_cache);
     let setup = setup.with_redis(Redis::shared());

@@ -35,6 +35,12 @@ async fn run(database: &Database, sql: &str) {
             connection.busy_timeout(Duration::from_secs(5)).expect("it can be set");
             connection.execute_batch(sql).expect(sql);
         }
+        #[cfg(feature = "mysql")]
+        Backend::MariaDb => {
+            use mysql_async::prelude::Queryable;
+            let mut connection = crate::harness::mariadb::connect(&database.url).await;
+            connection.query_drop(sql).await.expect(sql);
+        }
     }
 }
 

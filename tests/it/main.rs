@@ -16,6 +16,8 @@ mod faults;
 mod http;
 mod lab;
 mod leases;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod plans;
 mod shared;
 mod shutdown;

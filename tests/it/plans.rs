@@ -66,3 +66,49 @@ fn bound(filter: &Filter) -> Vec<String> {
     });
     pairs.into_iter().map(|(_, value)| value).collect()
 }
+
+/// The text with values in place of its placeholders, as MySQL plans it when it is executed.
+#[cfg(feature = "mysql")]
+fn with_values(text: &str, filter: &Filter) -> String {
+    let mut values = bound(filter).into_iter();
+    let mut parts = text.split('?');
+    let mut filled = parts.next().expect("a text has a begin").to_owned();
+    for part in parts {
+        let value = values.next().expect("each placeholder has a value");
+        // Amounts are bound in cents.
+        let number = value.replace('.', "").parse::<i64>();
+        filled.push_str(&number.map_or(format!("'{value}'"), |number| number.to_string()));
+        filled.push_str(part);
+    }
+    assert_eq!(values.next(), None, "each value has a placeholder");
+    filled
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_statement_uses_an_index_of_mariadb_as_well() {
+    use mysql_async::prelude::Queryable;
+    use poolwise::store::backend::mysql_statement;
+    let database = Database::shared(Backend::MariaDb, MANY);
+    let mut client = crate::harness::mariadb::connect(&database.url).await;
+    let mut without = Vec::new();
+    let mut keys = std::collections::BTreeSet::new();
+    for filter in every_set() {
+        let query = ProductQuery::from_pairs(filter.pairs()).expect("the set is valid");
+        let text = with_values(&mysql_statement(&query), &filter);
+        let explained: Vec<mysql_async::Row> =
+            client.query(format!("explain {text}")).await.expect(&text);
+        let column = |name: &str| explained[0].get::<Option<String>, _>(name).flatten();
+        match (column("type").as_deref(), column("key")) {
+            (Some("ALL") | None, _) | (_, None) => {
+                without.push(format!("{}\n{text}", filter.query()))
+            }
+            (_, Some(key)) => keys.extend(key.split(',').map(str::to_owned)),
+        }
+    }
+    let count = without.len();
+    assert!(without.is_empty(), "{count} statements scan the table:\n{}", without.join("\n\n"));
+    for key in ["PRIMARY", "products_category_id", "products_price", "products_stock"] {
+        assert!(keys.contains(key), "{key} is never used: {keys:?}");
+    }
+}

@@ -6,7 +6,10 @@
 
 mod cgroup;
 mod counter;
+mod database;
 mod host;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod net;
 mod place;
 mod postgres;
@@ -24,13 +27,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::counter::Counter;
-use self::postgres::Postgres;
+use self::database::Database;
 use self::process::{ProcessId, Roots, seconds};
 use self::redis::Redis;
 use self::service::Service;
 use super::base::Base;
 use super::record::{Sample, StrategyRecord, Usage};
-use crate::config::{Backend, Config};
+use crate::config::Config;
 
 pub use host::host;
 pub(in crate::lab) use process::parse_list;
@@ -65,7 +68,7 @@ pub struct Sampler {
     api_cpu: Counter,
     driver_cpu: Counter,
     service: Service,
-    database: Server<Postgres>,
+    database: Server<Database>,
     redis: Server<Redis>,
     /// What the service said of itself last.
     view: Option<service::View>,
@@ -125,18 +128,18 @@ impl Sampler {
         }
     }
 
-    /// Versions of the servers that were reached: `PostgreSQL`, `Redis`.
+    /// Versions of the servers that were reached: `PostgreSQL`, `MariaDB` or `MySQL`, and `Redis`.
     pub fn versions(&self) -> BTreeMap<String, String> {
-        let postgres = self.database.watched().and_then(Postgres::version);
-        let redis = self.redis.watched().and_then(Redis::version);
-        let found = [("PostgreSQL", postgres), ("Redis", redis)];
-        found.into_iter().filter_map(|(name, v)| Some((name.to_owned(), v?.to_owned()))).collect()
+        let database = self.database.watched().and_then(Database::version);
+        let redis = self.redis.watched().and_then(Redis::version).map(|found| ("Redis", found));
+        let found = [database, redis].into_iter().flatten();
+        found.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
     }
 
     /// Connections that the database server allows, and of them those kept for administrators.
     pub fn limits(&self) -> (Option<u64>, Option<u64>) {
         match &self.database {
-            Server::Watched(postgres) => postgres.limits(),
+            Server::Watched(database) => database.limits(),
             Server::AsTheServiceSees => {
                 (self.view.as_ref().and_then(|view| view.max_connections), None)
             }
@@ -152,7 +155,7 @@ impl Sampler {
         let driver = self.driver();
         let api = self.api();
         let looking = async {
-            let database = self.database.watched_mut().map(Postgres::look);
+            let database = self.database.watched_mut().map(Database::look);
             let redis = self.redis.watched_mut().map(Redis::look);
             let view = timeout(BOUND, self.service.look());
             join3(OptionFuture::from(database), OptionFuture::from(redis), view).await
@@ -284,12 +287,9 @@ impl Sampler {
 /// Connections that the database server of a configuration allows, and of them those kept for
 /// administrators; `None` where it has no such limit or cannot be asked.
 pub async fn connection_limits(config: &Config) -> (Option<u64>, Option<u64>) {
-    match config.database.backend {
-        Backend::Sqlite | Backend::Mysql => (None, None),
-        Backend::Postgres => {
-            let postgres = Postgres::connect(Roots::default(), &config.database.url).await;
-            postgres.map_or((None, None), |postgres| postgres.limits())
-        }
+    match Database::connect(Roots::default(), config, &config.database.url).await {
+        Server::Watched(database) => database.limits(),
+        _ => (None, None),
     }
 }
 
@@ -317,21 +317,10 @@ fn restarts(count: u32) -> Option<String> {
     })
 }
 
-async fn database(roots: &Roots, watch: &Watch) -> Server<Postgres> {
+async fn database(roots: &Roots, watch: &Watch) -> Server<Database> {
     let Some(config) = &watch.config else { return Server::AsTheServiceSees };
-    match config.database.backend {
-        Backend::Sqlite => Server::Absent(
-            "SQLite runs inside the service: its cost is part of the API's".to_owned(),
-        ),
-        Backend::Mysql => Server::Unknown("MySQL is not looked at yet".to_owned()),
-        Backend::Postgres => {
-            let url = sources::database_urls(watch).into_iter().next();
-            match Postgres::connect(roots.clone(), url.unwrap_or(&config.database.url)).await {
-                Ok(postgres) => Server::Watched(postgres),
-                Err(why) => Server::Unknown(why),
-            }
-        }
-    }
+    let url = sources::database_urls(watch).into_iter().next();
+    Database::connect(roots.clone(), config, url.unwrap_or(&config.database.url)).await
 }
 
 async fn redis_server(roots: &Roots, watch: &Watch) -> Server<Redis> {

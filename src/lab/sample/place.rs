@@ -1,4 +1,4 @@
-//! Where the processes of a PostgreSQL server are, and what they use. Knows nothing of its counters.
+//! Where the processes of a database server are, and what they use. Knows nothing of its counters.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ const MEMORY_PACE: u32 = 50;
 pub(super) enum Place {
     /// Nowhere; why.
     Unseen(String),
-    /// The postmaster and all under it.
+    /// Its first process and all under it.
     Tree(ProcessId),
-    /// A control group of its own, with the postmaster in it.
+    /// A control group of its own, with its first process in it.
     Group(Group, ProcessId),
 }
 

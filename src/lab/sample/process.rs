@@ -116,19 +116,22 @@ impl Roots {
     pub fn find(&self, inner: u32, names: &[&str], began_epoch: f64) -> Option<ProcessId> {
         // The machine's own begin is known to the second, and clocks are set now and then.
         const APART_SECONDS: f64 = 3.0;
-        let machine_began = self.machine_began()?;
         let fits = |pid: u32| {
             let numbers = self.status(pid, "NSpid")?;
             let number: u32 = numbers.split_whitespace().last()?.parse().ok()?;
             let name = self.status(pid, "Name")?;
             let id = self.identify(pid)?;
-            let began = machine_began + seconds(id.began_ticks);
             let is_it = number == inner
                 && names.contains(&name.as_str())
-                && (began - began_epoch).abs() <= APART_SECONDS;
+                && (self.began_epoch(id)? - began_epoch).abs() <= APART_SECONDS;
             is_it.then_some(id)
         };
         fits(inner).or_else(|| self.all().into_iter().find_map(fits))
+    }
+
+    /// When a process began, in seconds since 1970.
+    pub fn began_epoch(&self, id: ProcessId) -> Option<f64> {
+        Some(self.machine_began()? + seconds(id.began_ticks))
     }
 
     /// When the machine began, in seconds since 1970.

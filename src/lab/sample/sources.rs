@@ -1,6 +1,6 @@
 //! Says where each figure comes from, and what is not visible from here.
 
-use super::{Postgres, Redis, Sampler, Server, Watch, port, restarts};
+use super::{Database, Redis, Sampler, Server, Watch, port, restarts};
 use crate::config::DatabaseUrl;
 use crate::lab::record::{Source, Sources};
 
@@ -76,7 +76,7 @@ impl Sampler {
     fn database_source(&self) -> Source {
         let mut source = describe(
             &self.database,
-            Postgres::source,
+            Database::source,
             |service_sees| {
                 service_sees.view.as_ref()?.database_connections?;
                 Some("connections as the service reports at /stats".to_owned())

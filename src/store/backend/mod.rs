@@ -1,6 +1,8 @@
 //! Databases: SQL and decoding, nothing else. A backend knows how to make a connection; who holds
 //! it and for how long is the access method's business.
 
+#[cfg(feature = "mysql")]
+mod mysql;
 mod postgres;
 mod sql;
 mod sqlite;
@@ -103,6 +105,12 @@ pub struct ServerView {
     pub active: u64,
     /// Allowed to all databases of the server.
     pub max_connections: u64,
+    /// The most that were open at once since the server started, to all its databases; `None`
+    /// where it does not say.
+    pub max_used: Option<u64>,
+    /// Statements that clients sent since the server started, to all its databases; `None` where
+    /// it does not say.
+    pub queries: Option<u64>,
 }
 
 /// Looks at a server once in a while.
@@ -155,6 +163,9 @@ pub fn open(
     Ok(match settings.backend {
         config::Backend::Sqlite => Arc::new(sqlite::Sqlite::new(settings, url)?),
         config::Backend::Postgres => Arc::new(postgres::Postgres::new(settings, url)?),
+        #[cfg(feature = "mysql")]
+        config::Backend::Mysql => Arc::new(mysql::Mysql::new(settings, url)?),
+        #[cfg(not(feature = "mysql"))]
         config::Backend::Mysql => {
             return Err(StoreError::new(
                 super::ErrorKind::NotPrepared,
@@ -168,4 +179,11 @@ pub fn open(
 #[doc(hidden)]
 pub fn postgres_statement(query: &ProductQuery) -> String {
     postgres::fragments().compose(query).text
+}
+
+/// The text that MySQL gets for `query`: for the test that explains every one.
+#[cfg(feature = "mysql")]
+#[doc(hidden)]
+pub fn mysql_statement(query: &ProductQuery) -> String {
+    mysql::fragments().compose(query).text
 }

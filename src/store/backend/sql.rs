@@ -24,6 +24,9 @@ pub(super) enum Placeholder {
     Dollar,
     /// `?1`
     Question,
+    /// `?`
+    #[cfg(feature = "mysql")]
+    Plain,
 }
 
 /// The fragments of one dialect.
@@ -120,11 +123,15 @@ impl<'q> Composer<'_, 'q> {
         self.statement.binds.push(bind);
         let number = self.statement.binds.len();
         let (before, after) = fragment.split_once("{}").expect("a fragment with a value has {}");
-        let sign = match self.fragments.placeholder {
-            Placeholder::Dollar => '$',
-            Placeholder::Question => '?',
-        };
-        write!(text, "{before}{sign}{number}{after}").expect("writing to a String cannot fail");
+        text.push_str(before);
+        match self.fragments.placeholder {
+            Placeholder::Dollar => write!(text, "${number}"),
+            Placeholder::Question => write!(text, "?{number}"),
+            #[cfg(feature = "mysql")]
+            Placeholder::Plain => write!(text, "?"),
+        }
+        .expect("writing to a String cannot fail");
+        text.push_str(after);
     }
 }
 

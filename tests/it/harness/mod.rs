@@ -4,6 +4,8 @@
 mod authority;
 mod client;
 mod data;
+#[cfg(feature = "mysql")]
+pub mod mariadb;
 mod network;
 mod pgbouncer;
 mod postgres;
@@ -20,6 +22,8 @@ use std::time::{Duration, Instant};
 pub use authority::Authority;
 pub use client::{Answer, Client, SlowClient};
 pub use data::{Dataset, FEW, Filter, MANY};
+#[cfg(feature = "mysql")]
+pub use mariadb::MariaDb;
 pub use network::{Network, Weather};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};

@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+#[cfg(feature = "mysql")]
+use super::MariaDb;
 use super::data::SEED;
 use super::{Client, FEW, MANY, PgBouncer, Postgres, Redis, blocking, folder, unique};
 
@@ -26,25 +28,28 @@ pub enum Backend {
     Tls,
     /// PostgreSQL behind PgBouncer, which hands out a server for each transaction.
     PgBouncer,
+    /// MariaDB; only in a build with the feature `mysql`.
+    MariaDb,
 }
 
 impl Backend {
     /// Whether it speaks PostgreSQL's protocol.
     pub fn is_postgres(self) -> bool {
-        self == Backend::Postgres
+        matches!(self, Backend::Postgres | Backend::Tls | Backend::PgBouncer)
     }
 
     fn name(self) -> &'static str {
         match self {
             Backend::Sqlite => "sqlite",
             Backend::Postgres | Backend::Tls | Backend::PgBouncer => "postgres",
+            Backend::MariaDb => "mysql",
         }
     }
 
     /// The URL of a database of the shared PostgreSQL, through this door.
     fn url(self, database: &str) -> String {
         match self {
-            Backend::Sqlite => panic!("SQLite has no server"),
+            Backend::Sqlite | Backend::MariaDb => panic!("this is no PostgreSQL"),
             Backend::Postgres => Postgres::shared().url(database),
             Backend::Tls => Postgres::shared().tls_url(database),
             Backend::PgBouncer => PgBouncer::shared().url(database),
@@ -89,6 +94,10 @@ impl Database {
                 Postgres::shared().create(&name).await;
                 Self::filled(backend, backend.url(&name), rows).await
             }
+            #[cfg(feature = "mysql")]
+            Backend::MariaDb => Self::on_mariadb(MariaDb::shared(), rows).await,
+            #[cfg(not(feature = "mysql"))]
+            Backend::MariaDb => panic!("this build has no MySQL"),
         }
     }
 
@@ -96,6 +105,13 @@ impl Database {
     pub async fn on(server: &Postgres, rows: u64) -> Self {
         let url = server.create(&unique("products")).await;
         Self::filled(Backend::Postgres, url, rows).await
+    }
+
+    /// One on this server.
+    #[cfg(feature = "mysql")]
+    pub async fn on_mariadb(server: &MariaDb, rows: u64) -> Self {
+        let url = server.create(&unique("products")).await;
+        Self::filled(Backend::MariaDb, url, rows).await
     }
 
     async fn filled(backend: Backend, url: String, rows: u64) -> Self {

@@ -9,6 +9,8 @@ mod load;
 mod report;
 mod report_page;
 mod sample;
+#[cfg(feature = "mysql")]
+mod sample_mysql;
 mod sentences;
 mod synthetic;
 mod synthetic_analysis;

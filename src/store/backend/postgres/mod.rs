@@ -162,6 +162,8 @@ impl Watch for PostgresWatch {
                 connections: number(0),
                 active: number(1),
                 max_connections: number(2),
+                max_used: None,
+                queries: None,
             }))
         })
     }
