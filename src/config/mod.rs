@@ -6,6 +6,7 @@
 mod database_url;
 mod file;
 mod layers;
+mod redis;
 mod resolve;
 mod url;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 pub use file::{Backend, LogFormat, Recycle};
 pub use layers::{DEFAULTS, Environment};
+pub use redis::RootCertificates;
 pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};
 pub use url::{DatabaseUrl, RedisUrl};
 

@@ -5,7 +5,11 @@ use std::fmt;
 /// Hides what stands between the colon after the user and the `@` of the host.
 fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let mut end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // A password with one of these in it, unescaped: rather too much is hidden than a part shown.
+    if !rest[..end].contains('@') && rest[..end].contains(':') && rest[end..].contains('@') {
+        end = rest.len();
+    }
     let (authority, tail) = rest.split_at(end);
     let shown = match authority.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
@@ -67,7 +71,7 @@ secret_url! {
     DatabaseUrl
 }
 secret_url! {
-    /// Where Redis is: `redis://...`.
+    /// Where Redis is: `redis://...` and what else `cache.redis_url` may be.
     RedisUrl
 }
 
@@ -93,6 +97,10 @@ mod tests {
             ("postgres://u:p@h:1/d", "postgres://u:***@h:1/d"),
             ("postgres://u:p@ss:w@h/d?x=1", "postgres://u:***@h/d?x=1"),
             ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
+            ("redis://:sec/ret@h:1/0", "redis://:***@h:1/0"),
+            ("redis://u:sec#r?e@t@h", "redis://u:***@h"),
+            ("redis-cluster://u:secret@a:1,b:2", "redis-cluster://u:***@a:1,b:2"),
+            ("unix:///r.sock?db=1&pass=secret", "unix:///r.sock?db=1&pass=***"),
             ("postgres://u@h/d?password=secret&x=1", "postgres://u@h/d?password=***&x=1"),
             ("sqlite:data/a@b:c.db", "sqlite:data/a@b:c.db"),
         ] {

@@ -16,5 +16,6 @@ mod http;
 mod lab;
 mod leases;
 mod plans;
+mod redis_doors;
 mod shutdown;
 mod stats;

@@ -127,10 +127,10 @@ impl Sampler {
 
     /// Versions of the servers that were reached: `PostgreSQL`, `Redis`.
     pub fn versions(&self) -> BTreeMap<String, String> {
-        let postgres = self.database.watched().and_then(Postgres::version);
+        let postgres = self.database.watched().and_then(Postgres::version).map(str::to_owned);
         let redis = self.redis.watched().and_then(Redis::version);
         let found = [("PostgreSQL", postgres), ("Redis", redis)];
-        found.into_iter().filter_map(|(name, v)| Some((name.to_owned(), v?.to_owned()))).collect()
+        found.into_iter().filter_map(|(name, v)| Some((name.to_owned(), v?))).collect()
     }
 
     /// Connections that the database server allows, and of them those kept for administrators.
@@ -340,7 +340,7 @@ async fn redis_server(roots: &Roots, watch: &Watch) -> Server<Redis> {
         return Server::Absent("no strategy of this run uses Redis".to_owned());
     }
     let Some(config) = &watch.config else { return Server::AsTheServiceSees };
-    match Redis::connect(roots.clone(), &config.cache.redis_url).await {
+    match Redis::connect(roots.clone(), &config.cache).await {
         Ok(redis) => Server::Watched(redis),
         Err(why) => Server::Unknown(why),
     }

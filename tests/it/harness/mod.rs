@@ -1,12 +1,15 @@
 //! What the tests stand on: servers, data sets, services and clients. It asserts nothing about
 //! the service itself.
 
+mod authority;
 mod client;
 mod data;
 mod postgres;
 mod process;
 mod proxy;
 mod redis;
+#[cfg(feature = "redis-cluster")]
+mod redis_cluster;
 mod service;
 
 use std::path::{Path, PathBuf};
@@ -14,11 +17,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+pub use authority::Authority;
 pub use client::{Answer, Client, SlowClient};
 pub use data::{Dataset, FEW, Filter, MANY};
 pub use postgres::{Postgres, connect};
 pub use proxy::Proxy;
 pub use redis::Redis;
+#[cfg(feature = "redis-cluster")]
+pub use redis_cluster::RedisCluster;
 pub use service::{Backend, Database, Service, Setup, subject};
 
 /// A folder for files of the tests; it goes when the test process does, however it ends.
