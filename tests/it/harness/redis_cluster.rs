@@ -35,7 +35,10 @@ impl RedisCluster {
 
     fn node(port: u16, options: &[&str]) -> Option<Redis> {
         let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3000"];
-        let options = [&cluster[..], &["--cluster-require-full-coverage", "no"], options].concat();
+        // One that has given all its slots away remains a primary.
+        let as_it_is = ["--cluster-allow-replica-migration", "no"];
+        let partly = ["--cluster-require-full-coverage", "no"];
+        let options = [&cluster[..], &as_it_is, &partly, options].concat();
         Redis::start_in(port, &options, |_| Vec::new())
     }
 
