@@ -188,6 +188,10 @@ pub fn why(error: &RedisError) -> String {
     if error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS") {
         return format!("it refuses the user or the password; check {keys} ({error})");
     }
+    // The driver follows by itself, as long as there is somebody to follow to.
+    if let Some((node, _)) = error.redirect_node() {
+        return format!("its node {node} cannot be reached");
+    }
     match error.code() {
         Some("NOAUTH") => format!("it asks for a password; put one into {keys} ({error})"),
         Some("NOPERM") => format!("the user of cache.redis_url lacks a permission: {error}"),

@@ -28,7 +28,7 @@ impl Redis {
 
     /// One with options of its own, such as `--requirepass`.
     pub fn start_with(options: &[&str]) -> Self {
-        let started = (0..3).find_map(|_| Self::start_in(free_port(), &options, |_| Vec::new()));
+        let started = (0..3).find_map(|_| Self::start_in(free_port(), options, |_| Vec::new()));
         started.expect("Redis starts on one of three ports")
     }
 

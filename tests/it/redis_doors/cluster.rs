@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use poolwise::lab::base::Base;
+use poolwise::lab::record::{Source, StrategyRecord, Usage};
+use poolwise::lab::sample::{Sampler, Watch};
 
 use super::{asked, assert_right, faults, service, until_hit};
-use crate::harness::{
-    Backend, Dataset, FEW, Filter, Redis, RedisCluster, Service, Setup, eventually, subject,
-};
+use crate::harness::{Backend, Dataset, FEW, Filter, Redis, RedisCluster, Service, Setup, subject};
 
 const KEYS: usize = 50;
 
@@ -222,7 +223,46 @@ async fn stats_tell_the_sum_over_the_nodes() {
     }
     cluster.nodes[0].process.signal("STOP");
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let rest = seen().await;
-    assert!(rest["connected_clients"].as_u64() >= Some(4), "two still answer: {rest}");
-    eventually("both go on", || faults(&service) == 0).await;
+    let rest = seen().await["used_memory_bytes"].as_u64().expect("two still answer");
+    assert!((1..used).contains(&rest), "{rest} of {used}");
+    cluster.nodes[0].process.signal("CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lab_sums_over_the_nodes_and_names_the_one_that_is_missing() {
+    let cluster = RedisCluster::start();
+    let service = filled(&cluster, "").await;
+    let [name, access, cache] = ["subject", "pool", "redis"].map(str::to_owned);
+    let mut sampler = Sampler::connect(Watch {
+        started: tokio::time::Instant::now(),
+        base: Base::parse(&format!("http://{}", service.client.0)).await.expect("an address"),
+        service_pid: Some(std::process::id()),
+        config: Some((*service.state.config).clone()),
+        strategies: vec![StrategyRecord { name, access, cache, connections: Some(2) }],
+    })
+    .await;
+    let before = sampler.sample().await.redis;
+    assert_eq!(ask_all(&service).await["hit"].len(), KEYS);
+    let after = sampler.sample().await.redis;
+    let delta = |of: fn(&Usage) -> Option<u64>| {
+        of(&after).expect("it is visible") - of(&before).expect("it was visible")
+    };
+    assert_eq!((delta(|u| u.keyspace_hits), delta(|u| u.keyspace_misses)), (KEYS as u64, 0));
+    // A GET and a PTTL each; now and then a look of the service itself.
+    let commands = 2 * KEYS as u64;
+    assert!((commands..commands + 100).contains(&delta(|u| u.operations)), "{after:?}");
+    assert!(after.cpu_seconds > Some(0.0) && after.connections >= Some(3));
+    assert!(after.memory_bytes > Some(3 << 20) && after.memory_limit_bytes.is_none());
+    assert!(sampler.versions()["Redis"].split('.').count() == 3, "{:?}", sampler.versions());
+
+    let frozen = &cluster.nodes[1];
+    frozen.process.signal("STOP");
+    assert_eq!(sampler.sample().await.redis, Usage::default(), "a sum without it would be less");
+    let Source::Seen { usage, not_visible, .. } = sampler.sources().redis else {
+        panic!("there is one")
+    };
+    assert!(usage.expect("it was reached").contains("summed over 3 nodes"));
+    let [missing] = &not_visible[..] else { panic!("one is missing: {not_visible:?}") };
+    assert!(missing.contains(&format!("127.0.0.1:{}", frozen.port)), "{missing}");
+    frozen.process.signal("CONT");
 }
