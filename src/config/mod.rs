@@ -7,6 +7,7 @@ mod database_url;
 mod file;
 mod layers;
 mod redis;
+mod redis_url;
 mod resolve;
 mod url;
 
