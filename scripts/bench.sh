@@ -13,11 +13,13 @@ export PATH=$PATH:/usr/sbin:/sbin
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 seconds=10
 rounds=3
-only=1,2,3,4,5,6,7,8,9,12
+only=1,2,3,4,5,6,7,8,9,12,15
 # The query of cells 1 and 3 to 7, as poolwise composes it.
 select='select id, sku, name, category, price, stock, created_at, updated_at from products where category = :c order by id'
 matching_rows=21000
 seeded_rows=2000000
+# Of the nodes of the Redis Cluster, where one is wanted.
+cluster_pids=()
 
 say() { echo "bench: $*" >&2; }
 
@@ -31,7 +33,7 @@ usage() {
 Usage: scripts/bench.sh [--quick] [--seconds S] [--rounds N] [--only N[,N]...]
 
 Builds the release, starts a private PostgreSQL, Redis and nginx, measures, and prints a Markdown
-table to stdout; progress goes to stderr. Takes about 12 minutes. Keep the machine quiet.
+table to stdout; progress goes to stderr. Takes about 13 minutes. Keep the machine quiet.
 
   --quick       3 s a cell, one round: to see that it works
   --seconds S   length of a cell (10)
@@ -40,7 +42,7 @@ table to stdout; progress goes to stderr. Takes about 12 minutes. Keep the machi
                 1 pooled/pgbench   2 the same, limit=100   3 API CPU/database CPU
                 4 memory/nginx     5 redis/redis-benchmark 6 gzip/identity
                 7 peak memory      8 seeding               9 the ceiling, /noop
-                12 the lab's load driver/wrk
+                12 the lab's load driver/wrk           15 Redis Cluster/one Redis
 
 Missing programs are installed with apt-get. Exits with 1 when something could not be measured;
 a target that is missed is a result, not an error.
@@ -57,8 +59,8 @@ parse_arguments() {
         --seconds) number "$@" && seconds=$2 && shift ;;
         --rounds) number "$@" && rounds=$2 && shift ;;
         --only)
-            [[ ${2:-} =~ ^([1-9]|12)(,([1-9]|12))*$ ]] ||
-                die '--only needs numbers from 1 to 9 and 12, as in 1,4'
+            [[ ${2:-} =~ ^([1-9]|12|15)(,([1-9]|12|15))*$ ]] ||
+                die '--only needs numbers from 1 to 9, 12 and 15, as in 1,4'
             only=$2
             shift
             ;;
@@ -106,14 +108,29 @@ cell_redis() {
     record_ratio api_to_redis_cpu redis-alone.web_ms redis-alone.redis_ms
 }
 
-# Answers that went past the cache make the figure another one, so they are told.
+# measure_redis_hits STRATEGY [NAME]. Answers that went past the cache make the figure another one,
+# so they are told.
 measure_redis_hits() {
-    local strategy=$1 before bypassed
+    local strategy=$1 name=${2:-$1} before bypassed
     before=$(cache_counter "$strategy" bypassed)
-    measure_http "$strategy" "$(products "$strategy")"
+    measure_http "$name" "$(products "$strategy")"
     bypassed=$(($(cache_counter "$strategy" bypassed) - before))
     ((bypassed == 0)) ||
-        note "$strategy: $bypassed answers of a round came from the database, because server.body_budget had no room for them."
+        note "$name: $bypassed answers of a round came from the database, because server.body_budget had no room for them."
+}
+
+# One key is on one node of the cluster, so both sides ask one server for the same value.
+cell_cluster() {
+    measure_redis_hits redis-alone one-redis
+    start_poolwise bench.toml cluster.toml
+    warm redis-alone
+    curl -sf "$(products redis-alone)" | cmp -s - "$work/nginx/www/products.json" || {
+        say 'the cluster answers with other bytes than pooled'
+        return 1
+    }
+    measure_redis_hits redis-alone redis-cluster
+    stop "$poolwise_pid"
+    record_ratio cluster_to_one redis-cluster.rate one-redis.rate
 }
 
 # The name under which poolwise itself keeps the answer of a strategy.
@@ -191,6 +208,7 @@ prepare() {
     say 'starting PostgreSQL, Redis, nginx and poolwise'
     start_postgres
     start_redis
+    if is_wanted 15; then start_redis_cluster; fi
     start_nginx
     write_configs
     "$poolwise" seed --config "$work/bench.toml" --rows 60000 >/dev/null
@@ -236,6 +254,7 @@ measure_all() {
         if is_wanted 6; then cell gzip; fi
         if is_wanted 9; then cell noop; fi
         if is_wanted 12; then cell driver; fi
+        if is_wanted 15; then cell cluster; fi
     done
     # Last, because the bulk load keeps the database writing for a while.
     for ((round = 1; round <= rounds; round++)); do

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use crate::config::{self, Config, Environment, LogFormat};
@@ -288,8 +288,13 @@ fn show(bar: &ProgressBar, rows: u64) {
 }
 
 fn start_log(log: &config::Log) {
-    // The drivers print parameters at debug.
-    let quiet = [("tokio_postgres", tracing::Level::INFO), ("moka", tracing::Level::INFO)];
+    // The drivers print parameters at debug, and that of Redis Cluster warns at every attempt to
+    // reach a node; what matters of it the cache tells itself, once in a while.
+    let quiet = [
+        ("tokio_postgres", LevelFilter::INFO),
+        ("moka", LevelFilter::INFO),
+        ("redis", LevelFilter::OFF),
+    ];
     let filter = log.level.parse::<Targets>().expect("config has checked it").with_targets(quiet);
     let registry = tracing_subscriber::registry();
     let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -10,11 +10,12 @@
 //! - [`server`]: wiring and the accept loop.
 //!
 //! Beside the line stand [`config`] (layers of TOML to a value that cannot be wrong), [`observe`]
-//! (the one registry of counters), [`seed`] (the data set) and [`cli`].
+//! (the one registry of counters), [`connector`] and [`redis_client`] (how PostgreSQL and Redis are
+//! reached), [`seed`] (the data set) and [`cli`].
 //!
 //! [`lab`] is another job of the same binary, in a process of its own: it drives a service over HTTP,
 //! samples what that costs and reports what it means. It shares nothing with the service but
-//! [`config`] and [`connector`] (how a URL becomes a PostgreSQL connection).
+//! [`config`], [`connector`] and [`redis_client`] (how a URL becomes a connection).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -27,6 +28,7 @@ pub mod http;
 pub mod lab;
 pub mod observe;
 pub mod query;
+pub mod redis_client;
 pub mod rows;
 pub mod seed;
 pub mod server;

@@ -30,10 +30,13 @@ cpu_ms() {
         END { printf "%.0f", ticks * 1000 / hertz }'
 }
 
-# What they have used so far: web server (poolwise, and nginx: one of the two idles), PostgreSQL, Redis.
+# What they have used so far: web server (poolwise, and nginx: one of the two idles), PostgreSQL, Redis
+# (the one and the nodes of the cluster: one of the two idles).
 cpu_of_all() {
+    local pid redis=0
+    for pid in "$redis_pid" "${cluster_pids[@]}"; do redis=$((redis + $(cpu_ms "$pid"))); done
     echo "$(($(cpu_ms "$poolwise_pid") + $(cpu_ms "$nginx_pid")))" \
-        "$(cpu_ms "$postgres_pid")" "$(cpu_ms "$redis_pid")"
+        "$(cpu_ms "$postgres_pid")" "$redis"
 }
 
 # record_cpu NAME RESPONSES BEFORE AFTER: milliseconds a response.

@@ -53,9 +53,9 @@ install() {
 build() {
     local manifest=$root/Cargo.toml target
     say 'building the release'
-    cargo build --release --locked --manifest-path "$manifest" \
+    cargo build --release --locked --all-features --manifest-path "$manifest" \
         --example slow_readers --example drive --example fixed_answer >&2
-    cargo build --release --locked --manifest-path "$manifest" --bin poolwise >&2
+    cargo build --release --locked --all-features --manifest-path "$manifest" --bin poolwise >&2
     target=$(cargo metadata --no-deps --locked --format-version 1 --manifest-path "$manifest" |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
     poolwise=$target/release/poolwise
@@ -170,6 +170,44 @@ start_redis() {
 
 redis() { redis-cli -h 127.0.0.1 -p "$redis_port" "$@"; }
 
+# Three primaries that share the slots. Sets $cluster_pids and $cluster_nodes, HOST:PORT,...
+start_redis_cluster() {
+    local node port nodes=()
+    cluster_pids=()
+    for node in 1 2 3; do
+        mkdir "$work/cluster-$node"
+        port=$(free_port_with_bus)
+        start TERM "$work/cluster-$node.log" redis-server --bind 127.0.0.1 --port "$port" \
+            --save '' --appendonly no --dir "$work/cluster-$node" --cluster-enabled yes
+        cluster_pids+=("$started")
+        nodes+=("127.0.0.1:$port")
+        await "cluster-$node" "$started" redis-cli -h 127.0.0.1 -p "$port" ping
+    done
+    redis-cli --cluster create "${nodes[@]}" --cluster-yes >"$work/cluster.log" 2>&1 || {
+        cat "$work/cluster.log" >&2
+        die 'the Redis Cluster could not be made'
+    }
+    for node in "${nodes[@]}"; do
+        await cluster "$started" cluster_is_ready "${node#*:}"
+    done
+    cluster_nodes=$(IFS=, && echo "${nodes[*]}")
+}
+
+cluster_is_ready() { redis-cli -h 127.0.0.1 -p "$1" cluster info | grep -q '^cluster_state:ok'; }
+
+# A node talks to the others on a second port, 10,000 above.
+free_port_with_bus() {
+    local port
+    for ((;;)); do
+        port=$(free_port)
+        if ((port < 55000)) && perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(
+            Listen => 1, LocalAddr => "127.0.0.1", LocalPort => $ARGV[0])' $((port + 10000)); then
+            echo "$port"
+            return 0
+        fi
+    done
+}
+
 # The nginx.conf that Debian ships, but for the log, the prefix and the port.
 start_nginx() {
     local user='' mime_types=/etc/nginx/mime.types port
@@ -241,6 +279,11 @@ TOML
 request_timeout = "300s"
 [database]
 wait_timeout = "300s"
+TOML
+    # Over bench.toml: the cluster instead of the one Redis.
+    cat >"$work/cluster.toml" <<TOML
+[cache]
+redis_url = "redis-cluster://${cluster_nodes:-127.0.0.1:1}"
 TOML
     # Over bench.toml: a database of its own for the bulk load.
     cat >"$work/seeding.toml" <<TOML

@@ -172,7 +172,11 @@ pub enum Recycle {
 #[derive(Debug, Deserialize)]
 pub(super) struct Cache {
     pub redis_url: String,
+    pub redis_password_file: Option<std::path::PathBuf>,
+    pub redis_root_cert: Option<std::path::PathBuf>,
     pub redis_connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub redis_connect_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub redis_timeout: Duration,
     pub key_prefix: String,

@@ -6,6 +6,8 @@
 mod database_url;
 mod file;
 mod layers;
+mod redis;
+mod redis_url;
 mod resolve;
 mod url;
 
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 
 pub use file::{Backend, LogFormat, PreparedStatements, Recycle, SslMode};
 pub use layers::{DEFAULTS, Environment};
+pub use redis::RootCertificates;
 pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};
 pub use url::{DatabaseUrl, RedisUrl};
 

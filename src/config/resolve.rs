@@ -8,6 +8,7 @@ use config::{Map, Value, ValueKind};
 
 use super::database_url::{checked_url, database_url, missing_url};
 use super::file::{self, Backend, File, LogFormat, PreparedStatements, Recycle};
+use super::redis::{RootCertificates, redis};
 use super::url::{DatabaseUrl, RedisUrl};
 use super::{PluginCheck, PluginKind, STANDARD_STRATEGIES};
 
@@ -28,7 +29,17 @@ pub struct Config {
     pub strategies: Vec<Strategy>,
     /// Combinations that are legal but unwise, each with its arithmetic.
     pub warnings: Vec<String>,
-    merged: Map<String, Value>,
+    merged: Merged,
+}
+
+/// What was merged, passwords included.
+#[derive(Clone)]
+struct Merged(Map<String, Value>);
+
+impl std::fmt::Debug for Merged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("..")
+    }
 }
 
 /// `[server]`
@@ -80,7 +91,9 @@ pub struct Database {
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Cache {
     pub redis_url: RedisUrl,
+    pub redis_root_cert: Option<RootCertificates>,
     pub redis_connections: usize,
+    pub redis_connect_timeout: Duration,
     pub redis_timeout: Duration,
     pub key_prefix: String,
     pub ttl: Duration,
@@ -135,7 +148,7 @@ impl Config {
 
     /// Everything in force as TOML, without passwords.
     pub fn dump(&self) -> String {
-        let mut root = to_toml(&self.merged);
+        let mut root = to_toml(&self.merged.0);
         for (section, key) in [("database", "url"), ("cache", "redis_url")] {
             mask(&mut root, &[section, key], |url| DatabaseUrl::new(url).to_string());
         }
@@ -224,6 +237,7 @@ pub(super) fn resolve(
         Some(if names_its_key { problem } else { format!("`{key}`: {problem}") })
     }));
     let warnings = warnings(&server, &database, &cache);
+    let merged = Merged(merged);
     Some(Config { server, log, database, cache, seed, strategies, warnings, merged })
 }
 
@@ -305,22 +319,17 @@ fn database(raw: file::Database, problems: &mut Vec<String>) -> Database {
 fn cache(raw: file::Cache, problems: &mut Vec<String>) -> Cache {
     positive("cache.redis_connections", raw.redis_connections, problems);
     not_zero("cache.redis_timeout", raw.redis_timeout, problems);
+    not_zero("cache.redis_connect_timeout", raw.redis_connect_timeout, problems);
     not_zero("cache.ttl", raw.ttl, problems);
     if !(0.0..=1.0).contains(&raw.ttl_jitter) {
         problems.push(format!("`cache.ttl_jitter`: {} is not between 0 and 1", raw.ttl_jitter));
     }
-    if !["redis://", "rediss://", "unix://", "redis+unix://"]
-        .iter()
-        .any(|s| raw.redis_url.starts_with(s))
-    {
-        problems.push(format!(
-            "`cache.redis_url`: {} does not start with \"redis://\"",
-            RedisUrl::new(raw.redis_url.as_str())
-        ));
-    }
+    let (redis_url, redis_root_cert) = redis(&raw, problems);
     Cache {
-        redis_url: RedisUrl::new(raw.redis_url),
+        redis_url,
+        redis_root_cert,
         redis_connections: raw.redis_connections,
+        redis_connect_timeout: raw.redis_connect_timeout,
         redis_timeout: raw.redis_timeout,
         key_prefix: raw.key_prefix,
         ttl: raw.ttl,

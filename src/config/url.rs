@@ -5,16 +5,20 @@ use std::fmt;
 /// Hides what stands between the colon after the user and the `@` of the host.
 fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    // The last `@` of the authority. Drivers take the first of all, so that a password with a slash
-    // that is not encoded ends there.
-    let at = rest[..end].rfind('@').or_else(|| rest.find('@'));
-    let shown = at.and_then(|at| {
-        let (user, host) = (&rest[..at], &rest[at..]);
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}:***{host}"))
-    });
-    hide_query_password(shown.unwrap_or_else(|| url.to_owned()))
+    let mut end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // A password with one of these in it, unescaped: rather too much is hidden than a part shown.
+    if !rest[..end].contains('@') && rest[..end].contains(':') && rest[end..].contains('@') {
+        end = rest.len();
+    }
+    let (authority, tail) = rest.split_at(end);
+    let shown = match authority.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{scheme}://{name}:***@{host}{tail}"),
+            None => url.to_owned(),
+        },
+        None => url.to_owned(),
+    };
+    hide_query_password(shown)
 }
 
 /// `?password=...` is a way to write it too.
@@ -87,7 +91,7 @@ impl DatabaseUrl {
 }
 
 secret_url! {
-    /// Where Redis is: `redis://...`.
+    /// Where Redis is: `redis://...` and what else `cache.redis_url` may be.
     RedisUrl
 }
 
@@ -125,6 +129,10 @@ mod tests {
             ("postgres://u:p@h:1/d", "postgres://u:***@h:1/d"),
             ("postgres://u:p@ss:w@h/d?x=1", "postgres://u:***@h/d?x=1"),
             ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
+            ("redis://:sec/ret@h:1/0", "redis://:***@h:1/0"),
+            ("redis://u:sec#r?e@t@h", "redis://u:***@h"),
+            ("redis-cluster://u:secret@a:1,b:2", "redis-cluster://u:***@a:1,b:2"),
+            ("unix:///r.sock?db=1&pass=secret", "unix:///r.sock?db=1&pass=***"),
             ("postgres://u@h/d?password=secret&x=1", "postgres://u@h/d?password=***&x=1"),
             ("sqlite:data/a@b:c.db", "sqlite:data/a@b:c.db"),
             ("postgres://u:p@h1:1,h2:2/d", "postgres://u:***@h1:1,h2:2/d"),

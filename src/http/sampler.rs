@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use futures_util::future::OptionFuture;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::time::MissedTickBehavior;
 
 use super::stats::{DatabaseStats, ProcessStats, RedisStats, round};
 use crate::store::Strategies;
 use crate::store::backend::{Backend, Watch};
-use crate::store::cache::ServerWatch;
+use crate::store::cache::{Fault, ServerWatch};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -67,10 +68,13 @@ async fn run(
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut watch = None;
+    let mut redis = redis.map(|server| CacheServer { server, usable: None });
     loop {
         ticks.tick().await;
+        let looking = OptionFuture::from(redis.as_mut().map(CacheServer::look));
         let (database, redis) =
-            futures_util::future::join(look_at(&backend, &mut watch), look_at_redis(&redis)).await;
+            futures_util::future::join(look_at(&backend, &mut watch), looking).await;
+        let redis = redis.flatten();
         let process = own.as_mut().map(OwnProcess::look).unwrap_or_default();
         let sample = Sample { taken: Instant::now(), process, database, redis };
         sampler.latest.store(Arc::new(sample));
@@ -107,14 +111,37 @@ async fn look_at(
     }
 }
 
-async fn look_at_redis(redis: &Option<Box<dyn ServerWatch>>) -> Option<RedisStats> {
-    let seen = tokio::time::timeout(TIMEOUT, redis.as_ref()?.look()).await;
-    let seen = seen.ok()?.ok()?;
-    Some(RedisStats {
-        used_memory_bytes: seen.used_memory_bytes,
-        used_memory_peak_bytes: seen.used_memory_peak_bytes,
-        connected_clients: seen.connected_clients,
-    })
+/// Redis, and whether it could be used at the last look.
+struct CacheServer {
+    server: Box<dyn ServerWatch>,
+    usable: Option<bool>,
+}
+
+impl CacheServer {
+    /// A change is told, the first look included: strategies go on without Redis, so nothing else
+    /// says that it is missing before somebody asks.
+    async fn look(&mut self) -> Option<RedisStats> {
+        let seen = match tokio::time::timeout(TIMEOUT, self.server.look()).await {
+            Ok(Ok(seen)) => Ok(seen),
+            Ok(Err(Fault::Failed(why))) => Err(why),
+            Ok(Err(Fault::NoRoom)) | Err(_) => Err("it does not answer".into()),
+        };
+        let before = self.usable.replace(seen.is_ok());
+        match &seen {
+            Err(reason) if before != Some(false) => tracing::warn!(
+                %reason,
+                "Redis cannot be used; until it can, its strategies answer from the database"
+            ),
+            Ok(_) if before == Some(false) => tracing::info!("Redis can be used again"),
+            _ => {}
+        }
+        let seen = seen.ok()?;
+        Some(RedisStats {
+            used_memory_bytes: seen.used_memory_bytes,
+            used_memory_peak_bytes: seen.used_memory_peak_bytes,
+            connected_clients: seen.connected_clients,
+        })
+    }
 }
 
 /// This process through sysinfo.

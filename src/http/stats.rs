@@ -25,7 +25,8 @@ pub(super) struct Stats {
     strategies: Vec<StrategyStats>,
     /// The database's own view of its connections; null for an embedded one, or when it cannot be reached.
     database: Option<DatabaseStats>,
-    /// Redis's own view; null where no strategy uses it, or when it cannot be reached.
+    /// Redis's own view, of a cluster the sum over the primaries that answer; null where no strategy
+    /// uses it, or when it cannot be used.
     redis: Option<RedisStats>,
 }
 

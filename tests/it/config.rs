@@ -50,10 +50,15 @@ fn every_line_of_the_manual_is_understood() {
         })
         .collect();
     assert!(shown >= 12, "only {shown} lines were uncommented");
-    // The examples are of PostgreSQL; that its url and its parts are both there is the one thing
-    // that must be wrong with them.
+    // The examples are of PostgreSQL; that its url and its parts are both there, and that Redis's
+    // files are not, is all that must be wrong with them.
     let found = problems(&[&lines.join("\n")], &[("POOLWISE__DATABASE__BACKEND", "postgres")]);
-    assert!(found.len() == 1 && found[0].contains("are both set"), "{found:#?}");
+    let expected = |problem: &&String| {
+        let a_file = ["`cache.redis_password_file`", "`cache.redis_root_cert`"];
+        problem.contains("are both set") || a_file.iter().any(|key| problem.starts_with(key))
+    };
+    assert!(found.iter().all(|problem| expected(&problem)), "{found:#?}");
+    assert_eq!(found.iter().filter(|problem| problem.contains("are both set")).count(), 1);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod leases;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod plans;
+mod redis_doors;
 mod shared;
 mod shutdown;
 mod stats;

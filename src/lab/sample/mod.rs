@@ -131,9 +131,10 @@ impl Sampler {
     /// Versions of the servers that were reached: `PostgreSQL`, `MariaDB` or `MySQL`, and `Redis`.
     pub fn versions(&self) -> BTreeMap<String, String> {
         let database = self.database.watched().and_then(Database::version);
+        let database = database.map(|(name, version)| (name, version.to_owned()));
         let redis = self.redis.watched().and_then(Redis::version).map(|found| ("Redis", found));
         let found = [database, redis].into_iter().flatten();
-        found.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+        found.map(|(name, version)| (name.to_owned(), version)).collect()
     }
 
     /// Connections that the database server allows, and of them those kept for administrators.
@@ -329,7 +330,7 @@ async fn redis_server(roots: &Roots, watch: &Watch) -> Server<Redis> {
         return Server::Absent("no strategy of this run uses Redis".to_owned());
     }
     let Some(config) = &watch.config else { return Server::AsTheServiceSees };
-    match Redis::connect(roots.clone(), &config.cache.redis_url).await {
+    match Redis::connect(roots.clone(), &config.cache).await {
         Ok(redis) => Server::Watched(redis),
         Err(why) => Server::Unknown(why),
     }

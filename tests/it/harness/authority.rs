@@ -12,6 +12,8 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     /// Its own certificate, for those who trust it.
     pub file: PathBuf,
+    /// The same as text.
+    pub pem: String,
 }
 
 impl Authority {
@@ -29,8 +31,9 @@ impl Authority {
         let key = KeyPair::generate().expect("a key can be made");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("it can sign");
         let file = folder().join(unique("authority")).with_extension("pem");
-        std::fs::write(&file, issuer.pem()).expect("the temp folder can be written to");
-        Self { issuer, file }
+        let pem = issuer.pem();
+        std::fs::write(&file, &pem).expect("the temp folder can be written to");
+        Self { issuer, file, pem }
     }
 
     /// Issues a certificate for these names and addresses into a folder: the files of the
@@ -48,5 +51,13 @@ impl Authority {
         std::fs::write(&files.0, certificate.pem()).expect("the folder can be written to");
         super::process::write_secret(into, &files.1, &key.serialize_pem());
         files
+    }
+
+    /// A certificate for this name or address, and its key, as PEM.
+    pub fn sign(&self, name: &str) -> (String, String) {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("it is a name");
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.signed_by(&key, &self.issuer).expect("it can be signed");
+        (certificate.pem(), key.serialize_pem())
     }
 }

@@ -12,6 +12,8 @@ mod postgres;
 mod process;
 mod proxy;
 mod redis;
+#[cfg(feature = "redis-cluster")]
+mod redis_cluster;
 mod service;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +32,8 @@ pub use postgres::{Postgres, connect};
 pub use process::free_port;
 pub use proxy::Proxy;
 pub use redis::Redis;
+#[cfg(feature = "redis-cluster")]
+pub use redis_cluster::RedisCluster;
 pub use service::{Backend, Database, Service, Setup, subject};
 
 /// A folder for files of the tests; it goes when the test process does, however it ends.

@@ -1,7 +1,7 @@
 //! A network that can be held up and cut, in front of a real server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -22,6 +22,8 @@ pub struct Proxy {
 struct Line {
     goes_on: AtomicBool,
     holding: AtomicBool,
+    /// Bytes of the server's that pass in a second on one connection; 0 is as fast as it can.
+    speed: AtomicU32,
     cut: tokio::sync::Notify,
 }
 
@@ -43,6 +45,11 @@ impl Proxy {
     /// Lets everything through from now on.
     pub fn go_on(&self) {
         self.line.goes_on.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets so many bytes a second of what the server sends pass on each connection, from now on.
+    pub fn slow_down(&self, bytes_per_second: u32) {
+        self.line.speed.store(bytes_per_second, Ordering::SeqCst);
     }
 
     /// Closes every connection that there is now.
@@ -91,6 +98,10 @@ async fn pass(client: TcpStream, server: u16, line: &Line) -> std::io::Result<()
             }
             passed += read;
             to_client.write_all(&buffer[..read]).await?;
+            let speed = line.speed.load(Ordering::SeqCst);
+            if speed > 0 {
+                tokio::time::sleep(Duration::from_secs_f64(read as f64 / f64::from(speed))).await;
+            }
         }
     };
     tokio::select! {

@@ -1,14 +1,11 @@
 //! What stands in the way of a start is said in one message that names the key.
 
-use std::path::Path;
-
 use mysql_async::prelude::Queryable;
 use poolwise::server;
 use poolwise::store::plugin::Plugins;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use super::POOL;
-use crate::harness::{Backend, Database, Dataset, FEW, MariaDb, Setup, folder, unique};
+use crate::harness::{Authority, Backend, Database, Dataset, FEW, MariaDb, Setup, folder, unique};
 
 fn of(url: String) -> Database {
     Database { backend: Backend::MariaDb, url }
@@ -94,27 +91,21 @@ fn the_parts_of_a_url_may_name_a_unix_socket() {
 }
 
 /// An authority, and a server's key and certificate by it, as files.
-fn certificates(folder: &Path) -> [String; 3] {
-    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key can be made");
-    let authority = CertifiedIssuer::self_signed(authority, key).expect("it signs itself");
-    let key = KeyPair::generate().expect("a key can be made");
-    let server = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-    let server = server.signed_by(&key, &authority).expect("it is signed");
-    [("ca", authority.pem()), ("key", key.serialize_pem()), ("cert", server.pem())].map(
-        |(name, text)| {
-            let path = folder.join(unique(name)).with_extension("pem");
-            std::fs::write(&path, text).expect("the temp folder can be written to");
-            path.display().to_string()
-        },
-    )
+fn certificates() -> [String; 3] {
+    let authority = Authority::new("Ours");
+    let (certificate, key) = authority.sign("localhost");
+    let [key, certificate] = [("key", key), ("certificate", certificate)].map(|(name, text)| {
+        let path = folder().join(unique(name)).with_extension("pem");
+        std::fs::write(&path, text).expect("the temp folder can be written to");
+        path.display().to_string()
+    });
+    [authority.file.display().to_string(), key, certificate]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_is_checked_and_serves_the_same() {
-    let [authority, key, certificate] = certificates(folder());
-    let [other, _, _] = certificates(folder());
+    let [authority, key, certificate] = certificates();
+    let [other, _, _] = certificates();
     let server = MariaDb::start_with(&[
         &format!("--ssl-key={key}"),
         &format!("--ssl-cert={certificate}"),

@@ -1,5 +1,9 @@
 //! `redis`: entries in Redis, shared by all replicas.
 
+mod door;
+mod line;
+mod lines;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,10 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{IntoConnectionInfo, RedisResult, RedisWrite, ToRedisArgs};
-use tokio::sync::Semaphore;
+use redis::{RedisWrite, ToRedisArgs};
+use tokio::sync::{Mutex, Semaphore};
 
 use super::{
     CacheKey, CacheOptions, CachePlugin, CacheServerView, CacheSetup, CacheStore, Entry, Fault,
@@ -18,7 +20,9 @@ use super::{
 };
 use crate::config;
 use crate::encode::{Budget, Fingerprint, Whole};
+use crate::redis_client::{Client, Nodes};
 use crate::store::{ErrorKind, Source, StoreError};
+use lines::{Lines, Size};
 
 /// A value is the 128-bit hash of the body as identity, then the body.
 const HASH_BYTES: usize = 16;
@@ -27,12 +31,13 @@ const FIRST_GUESS: usize = 1 << 20;
 /// Entries on their way to Redis at a time; each is copied once into the driver's buffer.
 const PUTS_AT_ONCE: usize = 4;
 
+/// A look at Redis ends after this.
+const LOOK_LIMIT: Duration = Duration::from_millis(700);
+
 /// Keeps entries in Redis.
 pub struct Redis {
-    connections: Vec<ConnectionManager>,
-    /// Apart from the others, so that a look never waits behind a large reply.
-    own: ConnectionManager,
-    next: AtomicUsize,
+    lines: Lines,
+    client: Client,
     prefix: String,
     timeout: Duration,
     /// The largest value seen so far; before the first, a guess.
@@ -45,47 +50,20 @@ impl Redis {
     /// A cache in the Redis of `settings`; bodies that it fetches are charged to `budget`.
     /// Connects when first used, so a Redis that is down delays nothing.
     pub fn new(settings: &config::Cache, budget: Budget) -> Result<Self, StoreError> {
-        let connect = || -> RedisResult<ConnectionManager> {
-            let client = client(&settings.redis_url)?;
-            let manager = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(settings.redis_timeout))
-                .set_response_timeout(Some(settings.redis_timeout))
-                .set_number_of_retries(1);
-            ConnectionManager::new_lazy_with_config(client, manager)
-        };
-        let refused = |error: redis::RedisError| {
+        let refused = |error: String| {
             let url = &settings.redis_url;
             StoreError::new(ErrorKind::NotPrepared, format_args!("cache.redis_url {url}: {error}"))
         };
-        let connections: RedisResult<Vec<_>> =
-            (0..settings.redis_connections).map(|_| connect()).collect();
+        let client = Client::new(settings).map_err(refused)?;
         Ok(Self {
-            connections: connections.map_err(refused)?,
-            own: connect().map_err(refused)?,
-            next: AtomicUsize::new(0),
+            lines: Lines::new(settings, &client).map_err(refused)?,
+            client,
             prefix: settings.key_prefix.clone(),
             timeout: settings.redis_timeout,
             largest: AtomicUsize::new(FIRST_GUESS.min(settings.max_entry)),
             budget,
             puts: Semaphore::new(PUTS_AT_ONCE),
         })
-    }
-
-    /// The connections take turns: one large reply holds up only those behind it on its own.
-    fn connection(&self) -> ConnectionManager {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.connections[turn % self.connections.len()].clone()
-    }
-
-    async fn within<T>(&self, command: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
-        match tokio::time::timeout(self.timeout, command).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(fault(error)),
-            Err(_) => {
-                let waited = humantime::format_duration(self.timeout);
-                Err(Fault::Failed(format!("Redis: no answer within {waited}").into()))
-            }
-        }
     }
 
     async fn get(&self, key: &CacheKey) -> Result<Option<Entry>, Fault> {
@@ -101,9 +79,8 @@ impl Redis {
         let mut command = redis::pipe();
         command.get(&name).cmd("PTTL").arg(&name);
         let asked = Instant::now();
-        let mut connection = self.connection();
         let (value, ttl_ms): (Option<Bytes>, i64) =
-            self.within(command.query_async(&mut connection)).await?;
+            self.lines.ask(Size::OfAnswer, &command).await.map_err(fault)?;
         let Some(value) = value else { return Ok(None) };
         self.largest.fetch_max(value.len(), Ordering::Relaxed);
         let Some((hash, _)) = value.split_first_chunk::<HASH_BYTES>() else {
@@ -128,21 +105,16 @@ impl Redis {
         if left < Duration::from_millis(1) {
             return Ok(());
         }
-        let mut command = redis::cmd("SET");
+        let mut command = redis::pipe();
         command
+            .cmd("SET")
             .arg(format!("{}{}", self.prefix, key.as_str()))
             .arg(Value(&entry.body))
             .arg("PX")
-            .arg(left.as_millis() as u64);
-        let mut connection = self.connection();
-        self.within(command.query_async(&mut connection)).await
+            .arg(left.as_millis() as u64)
+            .ignore();
+        self.lines.ask(Size::OfQuestion, &command).await.map_err(fault)
     }
-}
-
-/// A client that sends small commands at once.
-pub(crate) fn client(url: &config::RedisUrl) -> RedisResult<redis::Client> {
-    let info = url.expose().into_connection_info()?;
-    redis::Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
 }
 
 /// An entry as one argument, written chunk by chunk.
@@ -171,30 +143,40 @@ impl CacheStore for Redis {
     }
 
     fn watch(&self) -> Option<Box<dyn ServerWatch>> {
-        Some(Box::new(RedisWatch(self.own.clone())))
+        Some(Box::new(RedisWatch(Mutex::new(Nodes::new(self.client.clone())))))
     }
 }
 
-struct RedisWatch(ConnectionManager);
+/// Looks on connections of its own, so that a look never waits behind a large reply.
+struct RedisWatch(Mutex<Nodes>);
 
 impl ServerWatch for RedisWatch {
+    /// Of a cluster the sum over the primaries that answer.
     fn look(&self) -> BoxFuture<'_, Result<CacheServerView, Fault>> {
         Box::pin(async {
-            let mut connection = self.0.clone();
-            let info: redis::InfoDict =
-                redis::cmd("INFO").query_async(&mut connection).await.map_err(fault)?;
-            let number = |key| info.get(key).unwrap_or_default();
-            Ok(CacheServerView {
-                used_memory_bytes: number("used_memory"),
-                used_memory_peak_bytes: number("used_memory_peak"),
-                connected_clients: number("connected_clients"),
-            })
+            let seen = self.0.lock().await.info(LOOK_LIMIT).await.map_err(fault)?;
+            let mut sum = None;
+            let mut failed = "it has no node that holds entries".to_owned();
+            for node in seen.into_iter().filter(|node| node.primary) {
+                match node.info {
+                    Ok(info) => add(sum.get_or_insert_default(), &redis::InfoDict::new(&info)),
+                    Err(why) => failed = format!("{}: {why}", node.name),
+                }
+            }
+            sum.ok_or_else(|| fault(failed))
         })
     }
 }
 
-fn fault(error: redis::RedisError) -> Fault {
-    Fault::Failed(format!("Redis: {error}").into())
+fn add(sum: &mut CacheServerView, info: &redis::InfoDict) {
+    let number = |key| info.get::<u64>(key).unwrap_or_default();
+    sum.used_memory_bytes += number("used_memory");
+    sum.used_memory_peak_bytes += number("used_memory_peak");
+    sum.connected_clients += number("connected_clients");
+}
+
+fn fault(why: impl std::fmt::Display) -> Fault {
+    Fault::Failed(format!("Redis: {why}").into())
 }
 
 impl CachePlugin for Redis {

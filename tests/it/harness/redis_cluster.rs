@@ -1,0 +1,125 @@
+//! A private Redis Cluster.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use super::process::free_port;
+use super::redis::Redis;
+
+/// Three primaries that share the slots. Each goes on when another is down.
+pub struct RedisCluster {
+    pub nodes: Vec<Redis>,
+    password: Option<String>,
+}
+
+impl RedisCluster {
+    /// A new one, ready for use.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One whose nodes have options of their own.
+    pub fn start_with(options: &[&str]) -> Self {
+        let node = || {
+            let started = (0..5).find_map(|_| Self::node(port_with_bus(), options));
+            started.expect("Redis starts on one of five ports")
+        };
+        Self::of((0..3).map(|_| node()).collect(), options)
+    }
+
+    /// A new and empty one on these ports.
+    pub fn start_on(ports: &[u16]) -> Self {
+        let node = |port: &u16| Self::node(*port, &[]).expect("the port is still free");
+        Self::of(ports.iter().map(node).collect(), &[])
+    }
+
+    fn node(port: u16, options: &[&str]) -> Option<Redis> {
+        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3000"];
+        // One that has given all its slots away remains a primary.
+        let as_it_is = ["--cluster-allow-replica-migration", "no"];
+        let partly = ["--cluster-require-full-coverage", "no"];
+        let options = [&cluster[..], &as_it_is, &partly, options].concat();
+        Redis::start_in(port, &options, |_| Vec::new())
+    }
+
+    fn of(nodes: Vec<Redis>, options: &[&str]) -> Self {
+        const SLOTS: [[&str; 2]; 3] = [["0", "5460"], ["5461", "10922"], ["10923", "16383"]];
+        let password = options.iter().position(|option| *option == "--requirepass");
+        let password = password.map(|place| options[place + 1].to_owned());
+        let cluster = Self { nodes, password };
+        for (number, ([from, to], node)) in SLOTS.iter().zip(&cluster.nodes).enumerate() {
+            let epoch = (number + 1).to_string();
+            cluster.run::<()>(node, &["CLUSTER", "ADDSLOTSRANGE", from, to]);
+            cluster.run::<()>(node, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
+        }
+        for other in &cluster.nodes[1..] {
+            let port = other.port.to_string();
+            cluster.run::<()>(&cluster.nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port]);
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !cluster.nodes.iter().all(|node| cluster.knows_all(node)) {
+            assert!(Instant::now() < deadline, "the nodes never agree");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        cluster
+    }
+
+    fn run<T: redis::FromRedisValue>(&self, node: &Redis, command: &[&str]) -> T {
+        match &self.password {
+            Some(password) => node.run_as(&format!(":{}", password.replace('/', "%2F")), command),
+            None => node.run(command),
+        }
+    }
+
+    fn knows_all(&self, node: &Redis) -> bool {
+        let info: String = self.run(node, &["CLUSTER", "INFO"]);
+        let nodes: String = self.run(node, &["CLUSTER", "NODES"]);
+        let says = |what| info.lines().any(|line| line == what);
+        says("cluster_state:ok")
+            && says("cluster_slots_ok:16384")
+            && nodes.lines().filter(|line| line.contains("connected")).count() == 3
+            && !nodes.contains("handshake")
+    }
+
+    /// Moves all slots of one node to another, with what is in them, as `redis-cli` would.
+    pub fn move_all(&self, from: usize, to: usize) {
+        let (from, to) = (&self.nodes[from], &self.nodes[to]);
+        let id = |node: &Redis| self.run::<String>(node, &["CLUSTER", "MYID"]);
+        let (from_id, to_id, to_port) = (id(from), id(to), to.port.to_string());
+        let info: String = self.run(from, &["CLUSTER", "NODES"]);
+        let own = info.lines().find(|line| line.contains("myself")).expect("it knows itself");
+        let range = own.split_whitespace().nth(8).expect("it has slots");
+        let (first, last) = range.split_once('-').expect("it has a range of them");
+        for slot in first.parse::<u16>().expect("a slot")..=last.parse().expect("a slot") {
+            let slot = slot.to_string();
+            self.run::<()>(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+            self.run::<()>(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+            let keys: Vec<String> = self.run(from, &["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+            for key in keys {
+                self.run::<()>(from, &["MIGRATE", "127.0.0.1", &to_port, &key, "0", "5000"]);
+            }
+            for node in [to, from] {
+                self.run::<()>(node, &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+            }
+        }
+    }
+
+    /// Its URL, which names every node.
+    pub fn url(&self) -> String {
+        self.url_with("")
+    }
+
+    /// Its URL with what stands before the first host.
+    pub fn url_with(&self, user: &str) -> String {
+        let hosts: Vec<String> =
+            self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        format!("redis-cluster://{user}{}", hosts.join(","))
+    }
+}
+
+/// A free port whose bus port, 10,000 above, is free too.
+fn port_with_bus() -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut ports = std::iter::repeat_with(free_port);
+    ports.find(|port| *port < 55_000 && is_free(port + 10_000)).expect("it goes on for ever")
+}

@@ -1,0 +1,268 @@
+//! A cluster of three: the same as one server, as long as the node of a key is well.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use poolwise::lab::base::Base;
+use poolwise::lab::record::{Source, StrategyRecord, Usage};
+use poolwise::lab::sample::{Sampler, Watch};
+
+use super::{asked, assert_right, faults, service, until_hit};
+use crate::harness::{Backend, Dataset, FEW, Filter, Redis, RedisCluster, Service, Setup, subject};
+
+const KEYS: usize = 50;
+
+/// What the cache did with each of the 50 queries, by what it did; each answer must be right.
+async fn ask_all(service: &Service) -> BTreeMap<String, Vec<usize>> {
+    let mut kinds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for n in 1..=KEYS {
+        let kind = asked(service, &format!("limit={n}")).await;
+        kinds.entry(kind).or_default().push(n);
+    }
+    kinds
+}
+
+fn entries(cluster: &RedisCluster) -> Vec<u64> {
+    cluster.nodes.iter().map(|node| node.run(&["DBSIZE"])).collect()
+}
+
+async fn filled(cluster: &RedisCluster, more: &str) -> Service {
+    let service = service(&cluster.url(), more).await;
+    assert_eq!(ask_all(&service).await.into_keys().collect::<Vec<_>>(), ["miss"]);
+    for n in 1..=KEYS {
+        until_hit(&service, &format!("limit={n}")).await;
+    }
+    service
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_spread_over_all_nodes_and_found_again() {
+    let cluster = RedisCluster::start();
+    let service = filled(&cluster, "").await;
+    let found = entries(&cluster);
+    assert!(found.iter().all(|entries| *entries >= 5), "{found:?}");
+    assert_eq!(found.iter().sum::<u64>(), KEYS as u64);
+    assert_eq!(ask_all(&service).await["hit"].len(), KEYS);
+    let queries: Vec<String> = (1..=KEYS).map(|n| format!("limit={n}")).collect();
+    let at_once = join_all(queries.iter().map(|query| service.subject(query))).await;
+    for (n, answer) in at_once.into_iter().enumerate() {
+        assert_eq!(answer.cache(), "hit");
+        let filter = Filter { limit: Some(n + 1), ..Filter::default() };
+        assert_right(&answer, &Dataset::of(FEW).answer(&filter));
+    }
+    assert_eq!(faults(&service), 0);
+}
+
+/// Of the 50, those whose entry is on this node.
+fn queries_on(cluster: &RedisCluster, node: usize) -> Vec<usize> {
+    let keys: Vec<String> = cluster.nodes[node].run(&["KEYS", "*"]);
+    let limit = |key: &String| key.rsplit_once("limit=")?.1.parse().ok();
+    keys.iter().map(|key| limit(key).expect("a key names its query")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_node_costs_its_own_keys_only() {
+    let mut cluster = RedisCluster::start();
+    let service = filled(&cluster, "cache.redis_timeout = \"500ms\"").await;
+    let lost = queries_on(&cluster, 1);
+    let dead = cluster.nodes.remove(1);
+    dead.process.signal("KILL");
+    drop(dead);
+    for round in 0..4 {
+        for n in 1..=KEYS {
+            let begun = Instant::now();
+            let found = asked(&service, &format!("limit={n}")).await;
+            let took = begun.elapsed();
+            assert!(took < Duration::from_secs(2), "limit={n} took {took:?}");
+            if !lost.contains(&n) {
+                assert_eq!(found, "hit", "limit={n} in round {round}");
+            } else {
+                assert!(["bypass", "miss"].contains(&&*found), "{found}");
+            }
+        }
+    }
+    assert!(faults(&service) >= lost.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_node_delays_its_own_keys_only() {
+    let cluster = RedisCluster::start();
+    let service = filled(&cluster, "cache.redis_timeout = \"500ms\"").await;
+    let frozen = queries_on(&cluster, 2);
+    cluster.nodes[2].process.signal("STOP");
+    for n in 1..=KEYS {
+        let begun = Instant::now();
+        let found = asked(&service, &format!("limit={n}")).await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "limit={n} took {took:?}");
+        let expected = if frozen.contains(&n) { "bypass" } else { "hit" };
+        assert_eq!(found, expected, "limit={n} after {took:?}");
+    }
+    cluster.nodes[2].process.signal("CONT");
+    for n in 1..=KEYS {
+        until_hit(&service, &format!("limit={n}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_of_the_list_is_enough_to_begin() {
+    let cluster = RedisCluster::start();
+    let url = format!("redis-cluster://127.0.0.1:1,127.0.0.1:{}", cluster.nodes[2].port);
+    let service = service(&url, "").await;
+    assert_eq!(ask_all(&service).await.into_keys().collect::<Vec<_>>(), ["miss"]);
+    for n in 1..=KEYS {
+        until_hit(&service, &format!("limit={n}")).await;
+    }
+    assert!(entries(&cluster).iter().all(|entries| *entries > 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_not_there_is_a_bypass() {
+    let service = service("redis-cluster://127.0.0.1:1,127.0.0.1:2", "").await;
+    for n in 1..=5 {
+        assert_eq!(asked(&service, &format!("limit={n}")).await, "bypass");
+    }
+    assert_eq!(faults(&service), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_cluster_that_dies_and_comes_back_is_used_again() {
+    let mut cluster = RedisCluster::start();
+    let service = filled(&cluster, "cache.redis_timeout = \"500ms\"").await;
+    for node in &cluster.nodes {
+        node.process.signal("STOP");
+    }
+    for n in 1..=10 {
+        assert_eq!(asked(&service, &format!("limit={n}")).await, "bypass");
+    }
+    for node in &cluster.nodes {
+        node.process.signal("CONT");
+    }
+    until_hit(&service, "limit=1").await;
+    let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
+    cluster.nodes.clear();
+    for n in 1..=10 {
+        let begun = Instant::now();
+        assert_eq!(asked(&service, &format!("limit={n}")).await, "bypass");
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+    let cluster = RedisCluster::start_on(&ports);
+    for n in 1..=KEYS {
+        until_hit(&service, &format!("limit={n}")).await;
+    }
+    assert!(entries(&cluster).iter().all(|entries| *entries > 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_that_move_to_another_node_are_followed() {
+    let cluster = RedisCluster::start();
+    let service = filled(&cluster, "").await;
+    let moved = queries_on(&cluster, 0);
+    cluster.move_all(0, 1);
+    assert!(queries_on(&cluster, 0).is_empty() && queries_on(&cluster, 1).len() > moved.len());
+    for n in 1..=KEYS {
+        until_hit(&service, &format!("limit={n}")).await;
+    }
+    assert_eq!(ask_all(&service).await["hit"].len(), KEYS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_opens_every_node() {
+    let cluster = RedisCluster::start_with(&["--requirepass", "ge/heim"]);
+    let right = service(&cluster.url_with(":ge%2Fheim@"), "").await;
+    assert_eq!(ask_all(&right).await.into_keys().collect::<Vec<_>>(), ["miss"]);
+    for n in 1..=KEYS {
+        until_hit(&right, &format!("limit={n}")).await;
+    }
+    assert_eq!(faults(&right), 0);
+    let wrong = service(&cluster.url_with(":falsch@"), "").await;
+    assert_eq!(asked(&wrong, "limit=1").await, "bypass");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_answer_is_the_same_through_a_cluster() {
+    let cluster = RedisCluster::start();
+    let setup = Setup::many(Backend::Sqlite).subject("\"pool\"", "\"redis\"");
+    let service = setup.with(&format!("cache.redis_url = {:?}", cluster.url())).start().await;
+    let filter = Filter { category: Some("electronics"), ..Filter::default() };
+    let body = Dataset::of(crate::harness::MANY).answer(&filter);
+    let path = subject("category=electronics");
+    assert_right(&service.client.get(&path).await, &body);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let answer = service.client.get(&path).await;
+        assert_right(&answer, &body);
+        if answer.cache() == "hit" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is never a hit");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stats_tell_the_sum_over_the_nodes() {
+    let cluster = RedisCluster::start();
+    let service = filled(&cluster, "").await;
+    let used = |node: &Redis| {
+        let info = redis::InfoDict::new(&node.run::<String>(&["INFO"]));
+        info.get::<u64>("used_memory").expect("it says so")
+    };
+    let used: u64 = cluster.nodes.iter().map(used).sum();
+    let seen = || async { service.client.get("/stats").await.json()["redis"].clone() };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let redis = seen().await;
+        if redis["connected_clients"].as_u64() >= Some(6)
+            && redis["used_memory_bytes"].as_u64() > Some(used / 2)
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{redis}, but {used} bytes are used");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    cluster.nodes[0].process.signal("STOP");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let rest = seen().await["used_memory_bytes"].as_u64().expect("two still answer");
+    assert!((1..used).contains(&rest), "{rest} of {used}");
+    cluster.nodes[0].process.signal("CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lab_sums_over_the_nodes_and_names_the_one_that_is_missing() {
+    let cluster = RedisCluster::start();
+    let service = filled(&cluster, "").await;
+    let [name, access, cache] = ["subject", "pool", "redis"].map(str::to_owned);
+    let mut sampler = Sampler::connect(Watch {
+        started: tokio::time::Instant::now(),
+        base: Base::parse(&format!("http://{}", service.client.0)).await.expect("an address"),
+        service_pid: Some(std::process::id()),
+        config: Some((*service.state.config).clone()),
+        strategies: vec![StrategyRecord { name, access, cache, connections: Some(2) }],
+    })
+    .await;
+    let before = sampler.sample().await.redis;
+    assert_eq!(ask_all(&service).await["hit"].len(), KEYS);
+    let after = sampler.sample().await.redis;
+    let delta = |of: fn(&Usage) -> Option<u64>| {
+        of(&after).expect("it is visible") - of(&before).expect("it was visible")
+    };
+    // A GET and a PTTL each; and now and then a look of the service itself.
+    let commands = 2 * KEYS as u64;
+    assert_eq!((delta(|u| u.keyspace_hits), delta(|u| u.keyspace_misses)), (commands, 0));
+    assert!((commands..commands + 100).contains(&delta(|u| u.operations)), "{after:?}");
+    assert!(after.cpu_seconds > Some(0.0) && after.connections >= Some(3));
+    assert!(after.memory_bytes > Some(3 << 20) && after.memory_limit_bytes.is_none());
+    assert!(sampler.versions()["Redis"].split('.').count() == 3, "{:?}", sampler.versions());
+
+    let frozen = &cluster.nodes[1];
+    frozen.process.signal("STOP");
+    assert_eq!(sampler.sample().await.redis, Usage::default(), "a sum without it would be less");
+    let Source::Seen { usage, not_visible, .. } = sampler.sources().redis else {
+        panic!("there is one")
+    };
+    assert!(usage.expect("it was reached").contains("summed over 3 nodes"));
+    let [missing] = &not_visible[..] else { panic!("one is missing: {not_visible:?}") };
+    assert!(missing.contains(&format!("127.0.0.1:{}", frozen.port)), "{missing}");
+    frozen.process.signal("CONT");
+}
