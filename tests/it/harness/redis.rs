@@ -36,29 +36,30 @@ impl Redis {
     pub fn start_with_tls(authority: &Authority) -> (Self, u16) {
         let started = (0..3).find_map(|_| {
             let port = free_port();
-            let redis = Self::start_in(free_port(), &[], |folder| {
-                let path = |name: &str| folder.join(name).display().to_string();
-                let names = [path("certificate.pem"), path("key.pem"), path("authority.pem")];
-                let (certificate, key) = authority.sign("127.0.0.1");
-                for (name, text) in names.iter().zip([&certificate, &key, &authority.pem]) {
-                    std::fs::write(name, text).expect("the temp folder can be written to");
-                }
-                let [certificate, key, authority] = names.each_ref();
-                [
-                    ["--tls-port", &port.to_string()],
-                    ["--tls-cert-file", certificate],
-                    ["--tls-key-file", key],
-                    ["--tls-ca-cert-file", authority],
-                    ["--tls-auth-clients", "no"],
-                ]
-                .concat()
-                .into_iter()
-                .map(str::to_owned)
-                .collect()
-            });
-            Some((redis?, port))
+            Some((Self::start_on_tls(port, authority, &[])?, port))
         });
         started.expect("Redis starts on one of three ports")
+    }
+
+    /// One with this port for TLS, and another for tests; `None` when it is taken.
+    pub fn start_on_tls(port: u16, authority: &Authority, options: &[&str]) -> Option<Self> {
+        Self::start_in(free_port(), options, |folder| {
+            let path = |name: &str| folder.join(name).display().to_string();
+            let names = [path("certificate.pem"), path("key.pem"), path("authority.pem")];
+            let (certificate, key) = authority.sign("127.0.0.1");
+            for (name, text) in names.iter().zip([&certificate, &key, &authority.pem]) {
+                std::fs::write(name, text).expect("the temp folder can be written to");
+            }
+            let [certificate, key, authority] = names.each_ref();
+            let options = [
+                ["--tls-port", &port.to_string()],
+                ["--tls-cert-file", certificate],
+                ["--tls-key-file", key],
+                ["--tls-ca-cert-file", authority],
+                ["--tls-auth-clients", "no"],
+            ];
+            options.concat().into_iter().map(str::to_owned).collect()
+        })
     }
 
     /// One on this port; `None` when it is taken.

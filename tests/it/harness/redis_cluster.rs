@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use super::authority::Authority;
 use super::process::free_port;
 use super::redis::Redis;
 
@@ -20,40 +21,42 @@ impl RedisCluster {
 
     /// One whose nodes have options of their own.
     pub fn start_with(options: &[&str]) -> Self {
-        let node = || {
-            let started = (0..5).find_map(|_| Self::node(port_with_bus(), options));
-            started.expect("Redis starts on one of five ports")
-        };
-        Self::of((0..3).map(|_| node()).collect(), options)
+        let password = options.iter().position(|option| *option == "--requirepass");
+        let password = password.map(|place| options[place + 1].to_owned());
+        let nodes = three(|port| Redis::start_in(port, &of_a_node(options), |_| Vec::new()));
+        Self::of(nodes, password)
+    }
+
+    /// One that speaks TLS, between its nodes as well; and its URL.
+    pub fn start_with_tls(authority: &Authority) -> (Self, String) {
+        let options = of_a_node(&["--tls-cluster", "yes"]);
+        let nodes = three(|port| Redis::start_on_tls(port, authority, &options));
+        let hosts: Vec<String> =
+            nodes.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
+        (Self::of(nodes, None), format!("rediss-cluster://{}", hosts.join(",")))
     }
 
     /// A new and empty one on these ports.
     pub fn start_on(ports: &[u16]) -> Self {
-        let node = |port: &u16| Self::node(*port, &[]).expect("the port is still free");
-        Self::of(ports.iter().map(node).collect(), &[])
+        let node = |port: &u16| {
+            let started = Redis::start_in(*port, &of_a_node(&[]), |_| Vec::new());
+            (*port, started.expect("the port is still free"))
+        };
+        Self::of(ports.iter().map(node).collect(), None)
     }
 
-    fn node(port: u16, options: &[&str]) -> Option<Redis> {
-        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3000"];
-        // One that has given all its slots away remains a primary.
-        let as_it_is = ["--cluster-allow-replica-migration", "no"];
-        let partly = ["--cluster-require-full-coverage", "no"];
-        let options = [&cluster[..], &as_it_is, &partly, options].concat();
-        Redis::start_in(port, &options, |_| Vec::new())
-    }
-
-    fn of(nodes: Vec<Redis>, options: &[&str]) -> Self {
+    /// Makes a cluster of nodes, each with the port at which the others meet it.
+    fn of(nodes: Vec<(u16, Redis)>, password: Option<String>) -> Self {
         const SLOTS: [[&str; 2]; 3] = [["0", "5460"], ["5461", "10922"], ["10923", "16383"]];
-        let password = options.iter().position(|option| *option == "--requirepass");
-        let password = password.map(|place| options[place + 1].to_owned());
+        let (ports, nodes): (Vec<u16>, Vec<Redis>) = nodes.into_iter().unzip();
         let cluster = Self { nodes, password };
         for (number, ([from, to], node)) in SLOTS.iter().zip(&cluster.nodes).enumerate() {
             let epoch = (number + 1).to_string();
             cluster.run::<()>(node, &["CLUSTER", "ADDSLOTSRANGE", from, to]);
             cluster.run::<()>(node, &["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
         }
-        for other in &cluster.nodes[1..] {
-            let port = other.port.to_string();
+        for port in &ports[1..] {
+            let port = port.to_string();
             cluster.run::<()>(&cluster.nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port]);
         }
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -115,6 +118,24 @@ impl RedisCluster {
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("redis-cluster://{user}{}", hosts.join(","))
     }
+}
+
+fn of_a_node<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3000"];
+    let partly = ["--cluster-require-full-coverage", "no"];
+    // One that has given all its slots away remains a primary.
+    let as_it_is = ["--cluster-allow-replica-migration", "no"];
+    [&cluster[..], &partly, &as_it_is, options].concat()
+}
+
+/// Three nodes and their ports.
+fn three(node: impl Fn(u16) -> Option<Redis>) -> Vec<(u16, Redis)> {
+    let started = || {
+        let port = port_with_bus();
+        Some((port, node(port)?))
+    };
+    let one = || (0..5).find_map(|_| started()).expect("Redis starts on one of five ports");
+    (0..3).map(|_| one()).collect()
 }
 
 /// A free port whose bus port, 10,000 above, is free too.
