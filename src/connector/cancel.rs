@@ -1,7 +1,7 @@
 //! Requests to stop a statement, each on a connection of its own.
 //!
 //! A request is sent and then waits until the other side closes, as libpq does it. The driver's own
-//! request leaves at once, which PgBouncer before 1.21 does not survive ("bad client state", its issue
+//! request leaves at once, which PgBouncer 1.18 does not survive ("bad client state", its issue
 //! 801); and only a server that has closed has certainly read it.
 
 use std::io;

@@ -214,7 +214,7 @@ impl Guard for Lease {
     }
 }
 
-/// Every request to cancel that is under way. PgBouncer before 1.21 does not survive one that is given
+/// Every request to cancel that is under way. PgBouncer 1.18 does not survive one that is given
 /// up half-way, so that nobody may end while there are any.
 static CANCELLING: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
 

@@ -25,12 +25,12 @@ async fn servers_are_handed_on_between_statements(
     let service = if buffered { setup } else { setup.streaming() }.start().await;
     let service = &service;
     let ask = |n: usize| async move {
-        for turn in 0..4 {
+        for turn in 0..4_i64 {
             let filter = crate::harness::Filter {
                 category: Some(["electronics", "books", "food"][n % 3]),
-                min_cents: Some(100 * i64::try_from(turn).expect("it is small")),
-                in_stock: (n % 2 == 0).then_some(true),
-                after: (n % 5 == 0).then_some(10),
+                min_cents: Some(100 * turn),
+                in_stock: n.is_multiple_of(2).then_some(true),
+                after: n.is_multiple_of(5).then_some(10),
                 limit: Some(10 + n),
                 ..Default::default()
             };
@@ -94,7 +94,17 @@ async fn a_statement_that_takes_too_long_is_ended_and_cancelled(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     lock.rollback().await.expect("it ends");
-    assert_serves(&service).await;
+    assert_serves_again(&service).await;
+}
+
+/// On a machine that is busy a statement may need more than the little time that it has here.
+async fn assert_serves_again(service: &Service) {
+    for _ in 0..20 {
+        if service.subject("limit=1").await.status == 200 {
+            return;
+        }
+    }
+    panic!("it never serves again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,7 +117,7 @@ async fn a_stream_that_outlasts_its_statement_breaks_off() {
     let came = client.read_to_end().await.expect_err("the answer breaks off").0;
     assert!(Dataset::of(MANY).body().starts_with(&came));
     eventually("the connection came back", || service.gauges().in_use == 0).await;
-    assert_eq!(service.subject("limit=1").await.status, 200);
+    assert_serves_again(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -186,7 +186,7 @@ async fn a_password_opens_every_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_reaches_every_node_and_checks_each() {
-    let (right, wrong) = (Authority::new(), Authority::new());
+    let (right, wrong) = (Authority::new("Ours"), Authority::new("Somebody Else"));
     let (cluster, url) = RedisCluster::start_with_tls(&right);
     let trusting = |authority: &Authority| {
         format!("cache.redis_root_cert = {:?}", crate::config::file(&authority.pem))

@@ -127,7 +127,8 @@ impl Backend for Postgres {
 
     fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>> {
         Box::pin(async {
-            let found = examine::products(&*self.own_client().await?).await?;
+            let client = self.own_client().await?;
+            let found = examine::products(&client).await?;
             if found.is_some() && matches!(self.style, Style::Named) {
                 // What requests will do, so that a pooler that cannot have it says so now.
                 let sql = self.fragments.compose(&Default::default()).text;
@@ -141,7 +142,7 @@ impl Backend for Postgres {
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>> {
         Box::pin(async {
             let client = self.own_client().await?;
-            examine::version(&*client).await?;
+            examine::version(&client).await?;
             Ok(Box::new(admin::PostgresAdmin::new(client)) as Box<dyn Admin>)
         })
     }
