@@ -1,5 +1,6 @@
 //! A private Redis Cluster.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -84,16 +85,15 @@ impl RedisCluster {
             && !nodes.contains("handshake")
     }
 
-    /// Moves all slots of one node to another, with what is in them, as `redis-cli` would.
-    pub fn move_all(&self, from: usize, to: usize) {
+    /// Moves the slots of one node that have entries to another, as `redis-cli` would.
+    pub fn move_entries(&self, from: usize, to: usize) {
         let (from, to) = (&self.nodes[from], &self.nodes[to]);
         let id = |node: &Redis| self.run::<String>(node, &["CLUSTER", "MYID"]);
         let (from_id, to_id, to_port) = (id(from), id(to), to.port.to_string());
-        let info: String = self.run(from, &["CLUSTER", "NODES"]);
-        let own = info.lines().find(|line| line.contains("myself")).expect("it knows itself");
-        let range = own.split_whitespace().nth(8).expect("it has slots");
-        let (first, last) = range.split_once('-').expect("it has a range of them");
-        for slot in first.parse::<u16>().expect("a slot")..=last.parse().expect("a slot") {
+        let keys: Vec<String> = self.run(from, &["KEYS", "*"]);
+        let slot = |key: &String| self.run::<u16>(from, &["CLUSTER", "KEYSLOT", key]);
+        let slots: BTreeSet<u16> = keys.iter().map(slot).collect();
+        for slot in slots {
             let slot = slot.to_string();
             self.run::<()>(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
             self.run::<()>(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
@@ -123,9 +123,7 @@ impl RedisCluster {
 fn of_a_node<'a>(options: &[&'a str]) -> Vec<&'a str> {
     let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3000"];
     let partly = ["--cluster-require-full-coverage", "no"];
-    // One that has given all its slots away remains a primary.
-    let as_it_is = ["--cluster-allow-replica-migration", "no"];
-    [&cluster[..], &partly, &as_it_is, options].concat()
+    [&cluster[..], &partly, options].concat()
 }
 
 /// Three nodes and their ports.

@@ -66,7 +66,9 @@ fn queries_on(cluster: &RedisCluster, node: usize) -> Vec<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_node_costs_its_own_keys_only() {
     let mut cluster = RedisCluster::start();
-    let service = filled(&cluster, "cache.redis_timeout = \"1500ms\"").await;
+    let service =
+        filled(&cluster, "cache = { redis_timeout = \"1500ms\", redis_connect_timeout = \"1s\" }")
+            .await;
     let lost = queries_on(&cluster, 1);
     let dead = cluster.nodes.remove(1);
     dead.process.signal("KILL");
@@ -90,7 +92,9 @@ async fn a_dead_node_costs_its_own_keys_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_node_delays_its_own_keys_only() {
     let cluster = RedisCluster::start();
-    let service = filled(&cluster, "cache.redis_timeout = \"1500ms\"").await;
+    let service =
+        filled(&cluster, "cache = { redis_timeout = \"1500ms\", redis_connect_timeout = \"1s\" }")
+            .await;
     let frozen = queries_on(&cluster, 2);
     // Each of them takes its time.
     let left_out = &frozen[5..];
@@ -133,7 +137,9 @@ async fn a_cluster_that_is_not_there_is_a_bypass() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_cluster_that_dies_and_comes_back_is_used_again() {
     let mut cluster = RedisCluster::start();
-    let service = filled(&cluster, "cache.redis_timeout = \"500ms\"").await;
+    let service =
+        filled(&cluster, "cache = { redis_timeout = \"500ms\", redis_connect_timeout = \"1s\" }")
+            .await;
     for node in &cluster.nodes {
         node.process.signal("STOP");
     }
@@ -163,7 +169,7 @@ async fn slots_that_move_to_another_node_are_followed() {
     let cluster = RedisCluster::start();
     let service = filled(&cluster, "").await;
     let moved = queries_on(&cluster, 0);
-    cluster.move_all(0, 1);
+    cluster.move_entries(0, 1);
     assert!(queries_on(&cluster, 0).is_empty() && queries_on(&cluster, 1).len() > moved.len());
     for n in 1..=KEYS {
         until_hit(&service, &format!("limit={n}")).await;

@@ -11,9 +11,13 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Answer, Backend, Dataset, FEW, Service, Setup};
 
+/// So long that a machine which stands still for a moment changes nothing.
+const PATIENT: &str =
+    r#"cache = { ttl = "1h", redis_timeout = "10s", redis_connect_timeout = "10s" }"#;
+
 /// A service over the small data set whose strategy under test keeps answers in the Redis at `url`.
 async fn service(url: &str, more: &str) -> Service {
-    let setup = Setup::few(Backend::Sqlite).subject("\"pool\"", "\"redis\"");
+    let setup = Setup::few(Backend::Sqlite).subject("\"pool\"", "\"redis\"").with(PATIENT);
     setup.with(&format!("cache.redis_url = {url:?}")).with(more).start().await
 }
 
