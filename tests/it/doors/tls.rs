@@ -126,6 +126,29 @@ async fn a_password_is_bound_to_the_channel() {
     assert!(why.contains("password authentication failed") && !why.contains("falsch"), "{why}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_of_the_clients_own_lets_it_in() {
+    let of = |name: &str| {
+        let into = folder().join(unique("own"));
+        std::fs::create_dir(&into).expect("the temp folder can be written to");
+        let (certificate, key) = Authority::shared().issue(&into, &[name], false);
+        format!("sslcert={}&sslkey={}", certificate.display(), key.display())
+    };
+    let user = format!("certified@localhost:{}", Postgres::shared().port);
+    let with = |own: &str| {
+        let options = format!("sslmode=verify-full&{}{own}", root());
+        Setup::of(&small(&user, &options)).subject("\"direct\"", "\"none\"")
+    };
+    assert_serves(&with(&format!("&{}", of("certified"))).start().await).await;
+    for (own, says) in [
+        (String::new(), "requires a valid client certificate"),
+        (format!("&{}", of("somebody.else")), "certificate authentication failed"),
+    ] {
+        let why = with(&own).refused().await;
+        assert!(why.contains("`database.url`") && why.contains(says), "{why}");
+    }
+}
+
 /// The lab connects by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_must_encrypt_is_served_and_looked_at_over_tls() {

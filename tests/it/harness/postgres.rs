@@ -14,19 +14,21 @@ use super::process::{Process, free_port, not_as_root, temp_folder};
 
 const USER: &str = "poolwise";
 
-/// Who may come in: `guarded` with a password, `encrypted` over TLS, everybody else at once.
+/// Who may come in: `guarded` with a password, `encrypted` over TLS, `certified` with a certificate,
+/// everybody else at once.
 const HOST_BASED_ACCESS: &str = "\
 local   all         all                     trust
 host    all         guarded    127.0.0.1/32 scram-sha-256
 hostssl all         encrypted  127.0.0.1/32 trust
 host    all         encrypted  127.0.0.1/32 reject
+hostssl all         certified  127.0.0.1/32 cert
 host    all         all        127.0.0.1/32 trust
 host    replication all        127.0.0.1/32 trust
 ";
 
 /// Made on the servers that know TLS.
 const USERS: &str = "create role guarded login password 'geheim'; create role encrypted login; \
-    grant pg_read_all_data to guarded, encrypted";
+    create role certified login; grant pg_read_all_data to guarded, encrypted, certified";
 
 /// What every server of the tests is started with.
 const SETTINGS: [&str; 8] = [
@@ -74,11 +76,14 @@ impl Postgres {
         let server = Self::start_as(Some(authority), &|binaries, folder| {
             binaries.initdb(folder);
             let (certificate, key) = authority.issue(folder, names, expired);
+            let trusted = folder.join("root.crt");
+            std::fs::copy(&authority.file, &trusted).expect("the folder can be written to");
             let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
             vec![
                 "ssl=on".into(),
                 format!("ssl_cert_file={certificate}"),
                 format!("ssl_key_file={key}"),
+                format!("ssl_ca_file={}", trusted.display()),
             ]
         });
         super::blocking(server.run(USERS));
