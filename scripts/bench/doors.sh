@@ -1,11 +1,10 @@
 # The other doors: MariaDB held against its bare driver, and PgBouncer against pgbench through the
-# same PgBouncer. Sourced by bench.sh. Their servers start with the first cell that needs them.
+# same PgBouncer. Sourced by bench.sh.
 
 # --- MariaDB ------------------------------------------------------------------------------------
 
 start_mariadb() {
     local user data=$work/mariadb as=()
-    [[ -z ${mariadb_pid:-} ]] || return 0
     mkdir "$data"
     user=$(id -un)
     if ((EUID == 0)); then
@@ -46,7 +45,6 @@ mariadb_sql() {
 
 cell_mariadb() {
     local result statements took
-    start_mariadb
     # Of the same kind: the process whose CPU time is the database's.
     postgres_pid=$mariadb_pid
     start_poolwise bench.toml mariadb.toml
@@ -74,7 +72,6 @@ run_drain() {
 
 start_pgbouncer() {
     local as=() user
-    [[ -z ${pgbouncer_port:-} ]] || return 0
     mkdir "$work/pgbouncer"
     pgbouncer_port=$(free_port)
     cat >"$work/pgbouncer/pgbouncer.ini" <<INI
@@ -107,7 +104,6 @@ TOML
 }
 
 cell_pgbouncer() {
-    start_pgbouncer
     start_poolwise bench.toml pgbouncer.toml
     measure_http pgbouncer "$(products pooled)&limit=100"
     stop "$poolwise_pid"

@@ -96,7 +96,7 @@ measure_http() {
 run_pgbench() {
     local output
     echo "$2" >"$work/pgbench.sql"
-    output=$(timed "$postgres_bin/pgbench" -h 127.0.0.1 -p "$postgres_port" -U poolwise -M prepared \
+    output=$(timed "$postgres_bin/pgbench" -h 127.0.0.1 -p "$postgres_port" -U poolwise -M "${pgbench_mode:-prepared}" \
         -c 8 -j 1 -n -T "$1" -D c=electronics -f "$work/pgbench.sql" poolwise 2>&1) || {
         say "pgbench failed: $(grep -m 1 error <<<"$output")"
         return 1

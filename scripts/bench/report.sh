@@ -123,6 +123,7 @@ HEAD
         'seeding 2,000,000 rows into PostgreSQL, indexes and ANALYZE included'
     row 9 noop.rate '' '' '/s' 'the ceiling: `/noop`, 20 clients'
     driver_rows
+    door_rows
     row 15 cluster_to_one 'at least' 0.8 '' \
         'cached (redis) hits from a Redis Cluster of 3 nodes / from one Redis, GETs not shared'
     if grep -q '_ms ' "$work/samples"; then
@@ -141,6 +142,7 @@ HEAD
     raw redis-alone 'cached (redis), GETs not shared'
     raw redis-shared 'cached (redis), GETs shared'
     raw redis-benchmark '`redis-benchmark`, the same value'
+    door_raws
     raw one-redis 'cached (redis), GETs not shared, beside the cluster'
     raw redis-cluster 'cached (redis), the same from the cluster'
     raw identity 'cached (memory), identity'

@@ -23,6 +23,8 @@ missing_packages() {
     for program in wrk redis-server nginx curl perl; do
         command -v "$program" >/dev/null || echo "$program"
     done
+    command -v mariadbd >/dev/null || ! is_wanted 13 || echo mariadb-server
+    command -v pgbouncer >/dev/null || ! is_wanted 14 || echo pgbouncer
     command -v redis-benchmark redis-cli | wc -l | grep -qx 2 || echo redis-tools
 }
 
@@ -54,7 +56,7 @@ build() {
     local manifest=$root/Cargo.toml target
     say 'building the release'
     cargo build --release --locked --all-features --manifest-path "$manifest" \
-        --example slow_readers --example drive --example fixed_answer >&2
+        --example slow_readers --example drive --example fixed_answer --example drain_mysql >&2
     cargo build --release --locked --all-features --manifest-path "$manifest" --bin poolwise >&2
     target=$(cargo metadata --no-deps --locked --format-version 1 --manifest-path "$manifest" |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
@@ -62,6 +64,7 @@ build() {
     slow_readers=$target/release/examples/slow_readers
     drive=$target/release/examples/drive
     fixed_answer=$target/release/examples/fixed_answer
+    drain_mysql=$target/release/examples/drain_mysql
 }
 
 # --- starting and stopping ----------------------------------------------------------------------
