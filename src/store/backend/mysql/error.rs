@@ -12,12 +12,12 @@ pub(super) fn connect_error(url: &DatabaseUrl, error: &Error) -> StoreError {
     let (kind, remedy) = match error {
         Error::Server(server) => match server.code {
             1040 | 1203 | 1226 => (ErrorKind::Saturated, "it has no connection left"),
-            1044 => (ErrorKind::Unreachable, "let this user use the database of `database.url`"),
+            1044 => (ErrorKind::Refused, "let this user use the database of `database.url`"),
             1045 | 1698 => {
-                (ErrorKind::Unreachable, "correct the user or the password in `database.url`")
+                (ErrorKind::Refused, "correct the user or the password in `database.url`")
             }
             1049 => (
-                ErrorKind::Unreachable,
+                ErrorKind::Refused,
                 "create this database (config/mysql.toml shows how) or correct `database.url`",
             ),
             _ => (ErrorKind::Unreachable, "see `database.url`"),
