@@ -19,7 +19,8 @@ note() { grep -qxF -- "- $1" "$work/notes" 2>/dev/null || echo "- $1" >>"$work/n
 
 # CPU milliseconds that a process and its children have used, children that have ended included.
 cpu_ms() {
-    cat /proc/[0-9]*/stat 2>/dev/null | awk -v root="$1" -v hertz="$(getconf CLK_TCK)" '
+    # Some end while they are read.
+    { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v root="$1" -v hertz="$(getconf CLK_TCK)" '
         {
             pid = $1
             sub(/^.*\) /, "") # the name, which may hold anything; the state is the first field now

@@ -64,8 +64,8 @@ raw() {
 
 # Whether the machine had other work when we came, or its host took more than 1 % of it away.
 is_busy() {
-    awk -v load="$load_before" -v cores="$(nproc)" -v stolen="$(stolen_percent)" \
-        'BEGIN { exit !(load > cores / 2 || stolen > 1) }'
+    awk -v busy="$load_before" -v cores="$(nproc)" -v stolen="$(stolen_percent)" \
+        'BEGIN { exit !(busy > cores / 2 || stolen > 1) }'
 }
 
 # Share of the CPU time since the start of the script that a hypervisor kept from this machine.
