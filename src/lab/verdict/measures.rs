@@ -52,7 +52,9 @@ pub(super) fn quotients(
         counts.filter(|(name, _)| names.contains(&name.as_str())).map(|(_, n)| *n).sum::<u64>()
             as f64
     };
-    let all = marked(&["hit", "coalesced", "miss", "bypass"]);
+    // Where nothing is kept, only the answers that were shared say so.
+    let any_marked = marked(&["hit", "coalesced", "miss", "bypass"]);
+    let all = if any_marked > 0.0 { any_marked.max(answers) } else { 0.0 };
     found.insert(Figure::HitRate, (marked(&["hit", "coalesced"]), all));
     host(block, &mut found);
     pool(block, &lane.strategy, answers, &mut found);
