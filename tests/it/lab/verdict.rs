@@ -32,6 +32,19 @@ fn close(value: f64, wanted: f64) {
 }
 
 #[test]
+fn where_nothing_is_kept_shared_answers_are_held_against_all_answers() {
+    let mut synthetic = Synthetic::new(&["direct"]);
+    synthetic.rounds(3, |_, _| Traffic { miss_every: 4, ..Traffic::default() });
+    for block in &mut synthetic.run.blocks {
+        for second in block.lanes.iter_mut().flat_map(|lane| &mut lane.seconds) {
+            let hits = second.cache.remove("hit").unwrap_or_default();
+            second.cache = BTreeMap::from([("coalesced".to_owned(), hits)]);
+        }
+    }
+    close(value(row(&analyse(&synthetic.run), "direct"), Figure::HitRate), 0.75);
+}
+
+#[test]
 fn every_figure_of_a_row_is_the_one_that_was_put_in() {
     let mut synthetic = Synthetic::new(&["direct"]);
     synthetic.rounds(3, |_, _| Traffic {
