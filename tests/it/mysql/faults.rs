@@ -146,7 +146,7 @@ async fn a_server_without_a_connection_left_is_saturated() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_gone_is_unreachable_until_it_is_back() {
+async fn a_server_that_is_gone_is_unreachable() {
     let server = MariaDb::start();
     let database = Database::on_mariadb(&server, FEW).await;
     let setup = Setup::of(&database).subject(POOL, "\"none\"");
