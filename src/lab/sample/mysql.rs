@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::future::join3;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use tokio::time::timeout;
@@ -15,9 +14,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cgroup::Group;
 use super::counter::Counter;
-use super::place::{Memory, Place, read};
+use super::place::{self, Memory, Place};
 use super::process::{ProcessId, Roots};
-use super::{BOUND, CONNECT_BOUND, restarts};
+use super::{CONNECT_BOUND, restarts};
 use crate::config::DatabaseUrl;
 use crate::lab::record::{Source, Usage};
 
@@ -167,43 +166,15 @@ impl Mysql {
 
     /// What it has used so far. Takes at most [`BOUND`]; a part that does not answer is `None`.
     pub async fn look(&mut self) -> Usage {
-        let place = self.place.clone();
-        let roots = self.roots.clone();
-        let reading = tokio::task::spawn_blocking(move || read(&roots, &place, None));
+        let (roots, place, own) = (self.roots.clone(), self.place.clone(), None);
         let (mut memory, restarts) = (std::mem::take(&mut self.memory), self.restarts);
-        let tree = match self.place {
-            Place::Tree(process) => Some((self.roots.clone(), process)),
-            _ => None,
-        };
-        let weighing = async {
-            let (roots, process) = tree?;
-            memory.look(&roots, process, None).await
-        };
-        let asking = timeout(BOUND, self.ask());
-        let (counted, reading, tree_bytes) = join3(asking, timeout(BOUND, reading), weighing).await;
+        let (counted, reading, tree_bytes) =
+            place::look(&roots, &place, own, &mut memory, self.ask()).await;
         if self.restarts == restarts {
             self.memory = memory;
         }
-        let counted = counted.unwrap_or_default();
-        let reading = reading.ok().and_then(Result::ok).unwrap_or_default();
         let cpu_seconds = reading.cpu_seconds.map(|now| self.cpu.at_least(now));
-        let [received, sent] = &mut self.traffic;
-        let traffic = reading.traffic.map(|now| {
-            let sum = |counter: &mut Counter, now: u64| counter.exact(now as f64) as u64;
-            (sum(received, now.received_bytes), sum(sent, now.sent_bytes))
-        });
-        let memory_bytes =
-            reading.group_memory_bytes.or(tree_bytes.filter(|_| cpu_seconds.is_some()));
-        Usage {
-            cpu_seconds,
-            memory_bytes,
-            memory_limit_bytes: memory_bytes.and(reading.limit_bytes),
-            connections: counted.map(|(connections, _)| connections),
-            received_bytes: traffic.map(|(received, _)| received),
-            sent_bytes: traffic.map(|(_, sent)| sent),
-            operations: counted.map(|(_, statements)| statements),
-            ..Usage::default()
-        }
+        reading.usage(cpu_seconds, tree_bytes, &mut self.traffic, counted)
     }
 
     /// Connections and statements of others.

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::future::join3;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::BOUND;
 use super::cgroup::{self, Group};
+use super::counter::Counter;
 use super::net::Traffic;
 use super::process::{ProcessId, Roots, seconds};
 use super::tree::TreeMemory;
+use crate::lab::record::Usage;
 
 /// What PostgreSQL's processes are called.
 const NAMES: &[&str] = &["postgres", "postmaster", "edb-postgres"];
@@ -73,7 +76,7 @@ pub(super) fn locate(roots: &Roots, inner: u32, began_epoch: f64) -> (Place, Opt
 }
 
 /// Reads what place and process have used.
-pub(super) fn read(roots: &Roots, place: &Place, own: Option<ProcessId>) -> Reading {
+fn read(roots: &Roots, place: &Place, own: Option<ProcessId>) -> Reading {
     // Ours first: what it uses meanwhile is then at most counted, never taken off twice.
     let own_seconds =
         own.and_then(|id| roots.alive(id)).map(|stat| seconds(stat.cpu_ticks + stat.reaped_ticks));
@@ -88,6 +91,56 @@ pub(super) fn read(roots: &Roots, place: &Place, own: Option<ProcessId>) -> Read
         group_memory_bytes,
         limit_bytes: cgroup::memory_limit(roots, postmaster.pid).or_else(|| roots.memory_bytes()),
         traffic: roots.traffic(postmaster.pid),
+    }
+}
+
+/// Takes a look: asks the server its counters and reads what its processes have used, at once and
+/// within [`BOUND`]. The last part is the memory of a tree.
+pub(super) async fn look<T>(
+    roots: &Roots,
+    place: &Place,
+    own: Option<ProcessId>,
+    memory: &mut Memory,
+    asking: impl Future<Output = Option<T>>,
+) -> (Option<T>, Reading, Option<u64>) {
+    let of_thread = (roots.clone(), place.clone());
+    let reading = tokio::task::spawn_blocking(move || read(&of_thread.0, &of_thread.1, own));
+    let weighing = async {
+        let Place::Tree(postmaster) = place else { return None };
+        memory.look(roots, *postmaster, own).await
+    };
+    let (counted, reading, tree_bytes) =
+        join3(timeout(BOUND, asking), timeout(BOUND, reading), weighing).await;
+    let reading = reading.ok().and_then(Result::ok).unwrap_or_default();
+    (counted.ok().flatten(), reading, tree_bytes)
+}
+
+impl Reading {
+    /// As it stands in a sample, with the server's own counts of connections and operations.
+    pub fn usage(
+        self,
+        cpu_seconds: Option<f64>,
+        tree_bytes: Option<u64>,
+        traffic: &mut [Counter; 2],
+        counted: Option<(u64, u64)>,
+    ) -> Usage {
+        let [received, sent] = traffic;
+        let traffic = self.traffic.map(|now| {
+            let sum = |counter: &mut Counter, now: u64| counter.exact(now as f64) as u64;
+            (sum(received, now.received_bytes), sum(sent, now.sent_bytes))
+        });
+        // Between two readings the last one stands, but not for a server that has ended.
+        let memory_bytes = self.group_memory_bytes.or(tree_bytes.filter(|_| cpu_seconds.is_some()));
+        Usage {
+            cpu_seconds,
+            memory_bytes,
+            memory_limit_bytes: memory_bytes.and(self.limit_bytes),
+            connections: counted.map(|(connections, _)| connections),
+            received_bytes: traffic.map(|(received, _)| received),
+            sent_bytes: traffic.map(|(_, sent)| sent),
+            operations: counted.map(|(_, operations)| operations),
+            ..Usage::default()
+        }
     }
 }
 

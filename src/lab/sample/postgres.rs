@@ -5,16 +5,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::future::join3;
 use tokio::time::timeout;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::counter::Counter;
-use super::place::{Memory, Place, locate, read};
+use super::place::{self, Memory, Place, locate};
 use super::process::{ProcessId, Roots};
 use super::tree::MemoryMethod;
-use super::{BOUND, CONNECT_BOUND, restarts};
+use super::{CONNECT_BOUND, restarts};
 use crate::config::DatabaseUrl;
 use crate::connector::Connector;
 use crate::lab::record::{Source, Usage};
@@ -176,45 +175,16 @@ impl Postgres {
 
     /// What it has used so far. Takes at most [`BOUND`]; a part that does not answer is `None`.
     pub async fn look(&mut self) -> Usage {
-        let place = self.place.clone();
-        let (roots, own) = (self.roots.clone(), self.own);
-        let reading = tokio::task::spawn_blocking(move || read(&roots, &place, own));
+        let (roots, place, own) = (self.roots.clone(), self.place.clone(), self.own);
         let (mut memory, restarts) = (std::mem::take(&mut self.memory), self.restarts);
-        let tree = match self.place {
-            Place::Tree(postmaster) => Some((self.roots.clone(), postmaster)),
-            _ => None,
-        };
-        let weighing = async {
-            let (roots, postmaster) = tree?;
-            memory.look(&roots, postmaster, own).await
-        };
-        let asking = timeout(BOUND, self.ask());
-        let (counted, reading, tree_bytes) = join3(asking, timeout(BOUND, reading), weighing).await;
+        let (counted, reading, tree_bytes) =
+            place::look(&roots, &place, own, &mut memory, self.ask()).await;
         if self.restarts == restarts {
             self.memory = memory;
         }
-        let counted = counted.unwrap_or_default();
-        let reading = reading.ok().and_then(Result::ok).unwrap_or_default();
         let cpu_seconds =
             reading.cpu_seconds.map(|all| self.cpu_of_others(all, reading.own_seconds));
-        let [received, sent] = &mut self.traffic;
-        let traffic = reading.traffic.map(|now| {
-            let sum = |counter: &mut Counter, now: u64| counter.exact(now as f64) as u64;
-            (sum(received, now.received_bytes), sum(sent, now.sent_bytes))
-        });
-        // Between two readings the last one stands, but not for a server that has ended.
-        let memory_bytes =
-            reading.group_memory_bytes.or(tree_bytes.filter(|_| cpu_seconds.is_some()));
-        Usage {
-            cpu_seconds,
-            memory_bytes,
-            memory_limit_bytes: memory_bytes.and(reading.limit_bytes),
-            connections: counted.map(|(connections, _)| connections),
-            received_bytes: traffic.map(|(received, _)| received),
-            sent_bytes: traffic.map(|(_, sent)| sent),
-            operations: counted.map(|(_, transactions)| transactions),
-            ..Usage::default()
-        }
+        reading.usage(cpu_seconds, tree_bytes, &mut self.traffic, counted)
     }
 
     /// The process that serves us is in the tree, and when it has ended in what the postmaster has

@@ -45,6 +45,24 @@ const KINDS: [Kind; 8] = [
     Kind::Timestamp,
 ];
 
+/// Whether a query gives the columns that we decode; `named` is a column's name and type.
+fn check_columns<C>(
+    columns: &[C],
+    accepts: impl Fn(&C, Kind) -> bool,
+    named: impl Fn(&C) -> (String, String),
+) -> Result<(), StoreError> {
+    let wrong = columns.iter().zip(KINDS).find(|(column, kind)| !accepts(column, *kind));
+    let detail = match wrong {
+        None if columns.len() == KINDS.len() => return Ok(()),
+        None => "the query gives other columns".to_owned(),
+        Some((column, kind)) => {
+            let (name, ty) = named(column);
+            format!("column products.{name} is of type {ty}, which cannot be read as {kind:?}")
+        }
+    };
+    Err(StoreError::new(super::ErrorKind::NotPrepared, detail))
+}
+
 /// One row as it is written, in the order of [`COLUMNS`].
 pub type ProductRow<'a> = [Cell<'a>; 8];
 

@@ -13,19 +13,8 @@ const BINARY: u16 = 63;
 
 /// Whether the query gives the columns that we decode.
 pub(super) fn check_columns(columns: &[Column]) -> Result<(), StoreError> {
-    let wrong = columns.iter().zip(KINDS).find(|(column, kind)| !accepts(column, *kind));
-    match wrong {
-        None if columns.len() == KINDS.len() => Ok(()),
-        None => Err(StoreError::new(ErrorKind::NotPrepared, "the query gives other columns")),
-        Some((column, kind)) => Err(StoreError::new(
-            ErrorKind::NotPrepared,
-            format_args!(
-                "column products.{} is of type {}, which cannot be read as {kind:?}",
-                column.name_str(),
-                type_name(column)
-            ),
-        )),
-    }
+    let named = |column: &Column| (column.name_str().into_owned(), type_name(column));
+    super::super::check_columns(columns, accepts, named)
 }
 
 /// Whether a column of this type can be read as `kind`.

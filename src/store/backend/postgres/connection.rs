@@ -14,7 +14,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Column, Error};
 
 use super::super::sql::{Bind, Fragments};
-use super::super::{Connection, KINDS, StartedRows};
+use super::super::{Connection, StartedRows};
 use super::numeric::Cents;
 use super::{Style, decode, failure};
 use crate::connector::Canceller;
@@ -148,20 +148,8 @@ impl Connection for PostgresConnection {
 
 /// Whether the table has the columns that we decode.
 fn check_columns(columns: &[Column]) -> Result<(), StoreError> {
-    let wrong =
-        columns.iter().zip(KINDS).find(|(column, kind)| !decode::accepts(column.type_(), *kind));
-    match wrong {
-        None if columns.len() == KINDS.len() => Ok(()),
-        None => Err(StoreError::new(ErrorKind::NotPrepared, "the query gives other columns")),
-        Some((column, kind)) => Err(StoreError::new(
-            ErrorKind::NotPrepared,
-            format_args!(
-                "column products.{} is of type {}, which cannot be read as {kind:?}",
-                column.name(),
-                column.type_()
-            ),
-        )),
-    }
+    let named = |column: &Column| (column.name().to_owned(), column.type_().to_string());
+    super::super::check_columns(columns, |c, kind| decode::accepts(c.type_(), kind), named)
 }
 
 /// A bound value in the type of its column.
