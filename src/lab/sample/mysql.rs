@@ -164,7 +164,7 @@ impl Mysql {
         }
     }
 
-    /// What it has used so far. Takes at most [`BOUND`]; a part that does not answer is `None`.
+    /// What it has used so far. Takes at most [`BOUND`](super::BOUND); a part that does not answer is `None`.
     pub async fn look(&mut self) -> Usage {
         let (roots, place, own) = (self.roots.clone(), self.place.clone(), None);
         let (mut memory, restarts) = (std::mem::take(&mut self.memory), self.restarts);

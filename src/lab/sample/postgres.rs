@@ -173,7 +173,7 @@ impl Postgres {
         }
     }
 
-    /// What it has used so far. Takes at most [`BOUND`]; a part that does not answer is `None`.
+    /// What it has used so far. Takes at most [`BOUND`](super::BOUND); a part that does not answer is `None`.
     pub async fn look(&mut self) -> Usage {
         let (roots, place, own) = (self.roots.clone(), self.place.clone(), self.own);
         let (mut memory, restarts) = (std::mem::take(&mut self.memory), self.restarts);
