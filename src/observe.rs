@@ -124,6 +124,32 @@ pub struct CacheMeter {
     pub faults: Counter,
 }
 
+/// Whether a circuit breaker lets requests through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It does.
+    Closed,
+    /// It does not, and is finding out whether it should.
+    HalfOpen,
+    /// It does not.
+    Open,
+}
+
+/// A circuit breaker at one moment.
+#[derive(Debug, Clone)]
+pub struct BreakerView {
+    /// Whether it lets requests through.
+    pub state: BreakerState,
+    /// Since when it does, or does not; `None` where that is not known.
+    pub since: Option<Instant>,
+    /// Why it does not.
+    pub reason: Option<Arc<str>>,
+    /// How often it stopped letting requests through.
+    pub opened: Option<u64>,
+    /// Requests that it spared a wait.
+    pub refused: u64,
+}
+
 /// A cache's content at one moment; `None` where it cannot say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheGauges {

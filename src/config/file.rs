@@ -72,6 +72,9 @@ pub(super) struct Database {
     pub pool_size: usize,
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
+    pub max_waiting: usize,
+    #[serde(with = "humantime_serde")]
+    pub shed_after: Duration,
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     #[serde(with = "humantime_serde")]
@@ -81,6 +84,12 @@ pub(super) struct Database {
     pub max_lifetime: Duration,
     #[serde(with = "humantime_serde")]
     pub keepalive: Duration,
+    #[serde(with = "humantime_serde")]
+    pub tcp_keepalive: Duration,
+    #[serde(with = "humantime_serde")]
+    pub tcp_user_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub breaker_interval: Duration,
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
     pub reserve: u32,

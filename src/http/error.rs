@@ -171,7 +171,7 @@ impl Problem {
                 Kind::Unreachable,
                 "The database does not accept connections at the moment. Try again later.",
             ),
-            ErrorKind::StatementTimeout => Self::new(
+            ErrorKind::StatementTimeout | ErrorKind::Unanswered => Self::new(
                 Kind::Timeout,
                 "The answer was not ready in time. Ask for less, for instance with limit.",
             ),

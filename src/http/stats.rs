@@ -6,7 +6,7 @@ use std::sync::Arc;
 use poem_openapi::Object;
 
 use super::State;
-use crate::observe::Percentiles;
+use crate::observe::{BreakerState, BreakerView, Percentiles};
 use crate::store::Strategy;
 
 /// The process, its strategies and what they depend on. Counters are since the start, percentiles
@@ -114,6 +114,38 @@ pub(super) struct PoolStats {
     opened: u64,
     /// Connections closed since the start.
     closed: u64,
+    /// The circuit breaker of its database, which strategies of the same database share; null where
+    /// there is none.
+    breaker: Option<BreakerStats>,
+}
+
+/// A circuit breaker: while it is not closed, what it guards is not used at all.
+#[derive(Debug, Clone, Object)]
+pub(super) struct BreakerStats {
+    /// closed (in use) | open (not in use) | half-open (not in use, being asked whether it is back).
+    state: String,
+    /// Seconds since it was closed or opened; null where each connection has one of its own.
+    since_seconds: Option<f64>,
+    /// How often it opened; null where each connection has one of its own.
+    opened: Option<u64>,
+    /// Requests that it spared a wait.
+    refused: u64,
+}
+
+impl From<BreakerView> for BreakerStats {
+    fn from(view: BreakerView) -> Self {
+        let state = match view.state {
+            BreakerState::Closed => "closed",
+            BreakerState::HalfOpen => "half-open",
+            BreakerState::Open => "open",
+        };
+        Self {
+            state: state.into(),
+            since_seconds: view.since.map(|since| round(since.elapsed().as_secs_f64())),
+            opened: view.opened,
+            refused: view.refused,
+        }
+    }
 }
 
 /// The cache of a strategy.
@@ -135,6 +167,8 @@ pub(super) struct CacheStats {
     entries: Option<u64>,
     /// Bytes in them.
     bytes: Option<u64>,
+    /// The circuit breaker around Redis; null where it is not used.
+    breaker: Option<BreakerStats>,
 }
 
 /// What the database server says of its connections.
@@ -247,6 +281,7 @@ fn strategy_stats(strategy: &Arc<Strategy>) -> StrategyStats {
             connect: meter.access.connect.percentiles().into(),
             opened: meter.access.opened.get(),
             closed: meter.access.closed.get(),
+            breaker: strategy.breaker.as_ref().map(|breaker| breaker.view().into()),
         },
         cache: strategy.cache.as_ref().map(|store| {
             let (counted, gauges) = (&meter.cache, store.gauges());
@@ -262,6 +297,7 @@ fn strategy_stats(strategy: &Arc<Strategy>) -> StrategyStats {
                 hit_rate: (all > 0).then(|| round(hits as f64 / all as f64)),
                 entries: gauges.entries,
                 bytes: gauges.bytes,
+                breaker: store.breaker().map(BreakerStats::from),
             }
         }),
     }

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     Unreachable,
     /// Ask for less: the statement took too long.
     StatementTimeout,
+    /// Ask for less, or come back: the database said nothing until the request's time was over.
+    Unanswered,
     /// Try again at once, once: the connection turned out to be closed.
     Disconnected,
     /// Try again at once, once: the statement lost against another (SQLSTATE class 40). If that

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use super::access::{Access, BodyRule};
+use super::access::{Access, BodyRule, Lease};
 use super::backend::COLUMNS;
-use super::{Body, ErrorKind, Reply, RequestContext, Source, StoreError, Timing};
+use super::breaker::is_out_of_reach;
+use super::{Body, Breaker, ErrorKind, Reply, RequestContext, Source, StoreError, Timing};
 use crate::encode::{BodyLimits, Charge, Encoded, Layout, encode, encode_reserved};
 use crate::query::ProductQuery;
 
@@ -15,12 +16,27 @@ use crate::query::ProductQuery;
 pub struct Fetch {
     access: Arc<dyn Access>,
     limits: BodyLimits,
+    breaker: Option<Arc<Breaker>>,
 }
 
 impl Fetch {
-    /// Answers through `access`, within `limits`.
-    pub fn new(access: Arc<dyn Access>, limits: BodyLimits) -> Self {
-        Self { access, limits }
+    /// Answers through `access`, within `limits`, as long as `breaker` lets it.
+    pub fn new(access: Arc<dyn Access>, limits: BodyLimits, breaker: Option<Arc<Breaker>>) -> Self {
+        Self { access, limits, breaker }
+    }
+
+    /// A connection, given up when the breaker opens meanwhile: there will be none.
+    async fn lease(&self, context: &RequestContext, again: bool) -> Result<Lease, StoreError> {
+        let leasing = match again {
+            false => self.access.lease(context),
+            true => self.access.lease_alive(context),
+        };
+        let Some(breaker) = &self.breaker else { return leasing.await };
+        tokio::select! {
+            biased;
+            lease = leasing => lease,
+            error = breaker.opens() => Err(error),
+        }
     }
 
     async fn attempt(
@@ -32,15 +48,13 @@ impl Fetch {
         let asked = Instant::now();
         let reserved = match self.access.body_rule() {
             BodyRule::AsItComes => None,
-            BodyRule::Reserved { wait_timeout } => {
-                Some(self.reserve(context.remaining(wait_timeout)).await?)
+            BodyRule::Reserved { queue } => {
+                let waiting = queue.enter(context)?;
+                Some(self.reserve(waiting.limit).await?)
             }
         };
         let reserving = asked.elapsed();
-        let lease = match again {
-            false => self.access.lease(context).await?,
-            true => self.access.lease_alive(context).await?,
-        };
+        let lease = self.lease(context, again).await?;
         let wait = Some(lease.waited() + reserving);
         let mut timing = Timing { wait, connect: lease.connected(), ..Timing::default() };
         let started = Instant::now();
@@ -61,7 +75,7 @@ impl Fetch {
         };
         let body =
             tokio::time::timeout_at(context.deadline.into(), run).await.map_err(|_| {
-                StoreError::new(ErrorKind::StatementTimeout, "the request's deadline passed")
+                StoreError::new(ErrorKind::Unanswered, "the request's deadline passed")
             })??;
         timing.execute = Some(started.elapsed());
         Ok(Reply::fresh(body, timing))
@@ -94,13 +108,22 @@ impl Source for Fetch {
         context: &'a RequestContext,
     ) -> BoxFuture<'a, Result<Reply, StoreError>> {
         Box::pin(async move {
-            match self.attempt(query, context, false).await {
+            if let Some(breaker) = &self.breaker {
+                breaker.admit()?;
+            }
+            let outcome = match self.attempt(query, context, false).await {
                 Err(error) if is_worth_another_attempt(error.kind()) => {
                     tracing::debug!(request_id = %context.request_id, %error, "retrying once");
                     self.attempt(query, context, true).await
                 }
                 outcome => outcome,
+            };
+            if let (Err(error), Some(breaker)) = (&outcome, &self.breaker)
+                && is_out_of_reach(error.kind())
+            {
+                breaker.suspect();
             }
+            outcome
         })
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod backend;
+mod breaker;
 pub mod cache;
 mod error;
 mod fetch;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
+pub use breaker::Breaker;
 pub use error::{ErrorKind, StoreError};
 pub use fetch::Fetch;
 pub use open::{Backends, Strategies, Strategy, open};

@@ -7,13 +7,19 @@ use super::access::{Access, AccessSetup};
 use super::backend::{self, Backend};
 use super::cache::{CacheSetup, CacheStore, Wrapped};
 use super::plugin::Plugins;
-use super::{Fetch, Source, StoreError};
+use super::{Breaker, Fetch, Source, StoreError};
 use crate::config::{self, Config, DatabaseUrl};
 use crate::encode::BodyLimits;
 use crate::observe::StrategyMeter;
 
 /// The backends of a configuration: one for each distinct URL.
-pub struct Backends(HashMap<DatabaseUrl, Arc<dyn Backend>>);
+pub struct Backends(HashMap<DatabaseUrl, Guarded>);
+
+/// A backend and its circuit breaker.
+struct Guarded {
+    backend: Arc<dyn Backend>,
+    breaker: Option<Arc<Breaker>>,
+}
 
 impl Backends {
     /// Makes a backend for each URL. Connects to none yet.
@@ -25,7 +31,10 @@ impl Backends {
         let urls = config.strategies.iter().map(|strategy| &strategy.database_url);
         for url in urls.chain([&config.database.url]) {
             if !backends.contains_key(url) {
-                backends.insert(url.clone(), backend::open(&config.database, url)?);
+                let backend = backend::open(&config.database, url)?;
+                let name = config.url_key(url);
+                let breaker = Breaker::new(name, backend.clone(), &config.database);
+                backends.insert(url.clone(), Guarded { backend, breaker });
             }
         }
         Ok(Self(backends))
@@ -33,12 +42,12 @@ impl Backends {
 
     /// Every backend with its URL.
     pub fn iter(&self) -> impl Iterator<Item = (&DatabaseUrl, &Arc<dyn Backend>)> {
-        self.0.iter()
+        self.0.iter().map(|(url, guarded)| (url, &guarded.backend))
     }
 
     /// The backend of this URL, which must be one of the configuration.
     pub fn get(&self, url: &DatabaseUrl) -> &Arc<dyn Backend> {
-        &self.0[url]
+        &self.0[url].backend
     }
 }
 
@@ -52,6 +61,8 @@ pub struct Strategy {
     pub source: Arc<dyn Source>,
     /// What its access method says of its connections.
     pub access: Arc<dyn Access>,
+    /// The circuit breaker of its database; `None` where config wants none.
+    pub breaker: Option<Arc<Breaker>>,
     /// What its cache says of its content; `None` where it has none.
     pub cache: Option<Arc<dyn CacheStore>>,
     /// Where it is counted.
@@ -97,7 +108,7 @@ pub async fn open(
 ) -> Result<Strategies, StoreError> {
     let mut shares = HashMap::new();
     let mut connection_sum = Vec::new();
-    for (url, backend) in &backends.0 {
+    for (url, backend) in backends.iter() {
         let share = Share::of(config, url, backend.connection_limit().await?, plugins);
         connection_sum.extend(share.sum(config, url));
         shares.insert(url, share.left);
@@ -121,14 +132,15 @@ async fn open_one(
 ) -> Result<Strategy, StoreError> {
     let meter = Arc::new(StrategyMeter::default());
     let name: Arc<str> = strategy.name.as_str().into();
+    let Guarded { backend, breaker } = &backends.0[&strategy.database_url];
     let setup = AccessSetup {
-        backend: backends.get(&strategy.database_url).clone(),
+        backend: backend.clone(),
         database: config.database.clone(),
         left: shares[&strategy.database_url],
         meter: meter.access.clone(),
     };
     let access = plugins.open_access(&strategy.access, setup).await?;
-    let fetch = Arc::new(Fetch::new(access.clone(), limits.clone()));
+    let fetch = Arc::new(Fetch::new(access.clone(), limits.clone(), breaker.clone()));
     let setup = CacheSetup {
         strategy: name.clone(),
         cache: config.cache.clone(),
@@ -136,7 +148,8 @@ async fn open_one(
         meter: meter.cache.clone(),
     };
     let Wrapped { source, store } = plugins.wrap_cache(&strategy.cache, fetch, setup)?;
-    Ok(Strategy { name, config: strategy.clone(), source, access, cache: store, meter })
+    let breaker = breaker.clone();
+    Ok(Strategy { name, config: strategy.clone(), source, access, breaker, cache: store, meter })
 }
 
 /// How a server's connection limit is divided.

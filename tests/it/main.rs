@@ -6,6 +6,7 @@
 mod harness;
 
 mod architecture;
+mod breaker;
 mod cache;
 mod coded;
 mod command;
@@ -18,6 +19,7 @@ mod lab;
 mod leases;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod overload;
 mod plans;
 mod redis_doors;
 mod shared;

@@ -1,14 +1,13 @@
 //! `direct`: a connection for each request, opened and closed; bounded in number.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease, connect};
+use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease, Queue, Rules, connect};
 use crate::config::Database;
 use crate::observe::{AccessGauges, AccessMeter};
 use crate::store::backend::{Backend, Connection};
@@ -22,8 +21,7 @@ pub struct Direct {
     backend: Arc<dyn Backend>,
     places: Arc<Semaphore>,
     limit: usize,
-    waiting: AtomicUsize,
-    wait_timeout: Duration,
+    queue: Queue,
     connect_timeout: Duration,
     meter: Arc<AccessMeter>,
 }
@@ -36,6 +34,11 @@ pub struct Options {
     /// Time to wait for a place.
     #[serde(default, with = "humantime_serde")]
     wait_timeout: Option<Duration>,
+    /// Requests that may wait for one; 0 for no limit.
+    max_waiting: Option<usize>,
+    /// Time to wait for one when there is always somebody who waits; 0 for no difference.
+    #[serde(default, with = "humantime_serde")]
+    shed_after: Option<Duration>,
     /// Time to open a connection.
     #[serde(default, with = "humantime_serde")]
     connect_timeout: Option<Duration>,
@@ -58,12 +61,13 @@ impl AccessPlugin for Direct {
 
     async fn open(options: Options, setup: AccessSetup) -> Result<Arc<dyn Access>, StoreError> {
         let limit = options.limit.or(setup.left).unwrap_or(DEFAULT_LIMIT);
+        let Options { wait_timeout, max_waiting, shed_after, .. } = options;
+        let rules = Rules { wait_timeout, max_waiting, shed_after };
         Ok(Arc::new(Self {
             backend: setup.backend,
             places: Arc::new(Semaphore::new(limit)),
             limit,
-            waiting: AtomicUsize::new(0),
-            wait_timeout: options.wait_timeout.unwrap_or(setup.database.wait_timeout),
+            queue: Queue::new(&rules, &setup.database),
             connect_timeout: options.connect_timeout.unwrap_or(setup.database.connect_timeout),
             meter: setup.meter,
         }))
@@ -71,34 +75,18 @@ impl AccessPlugin for Direct {
 }
 
 impl Direct {
-    async fn place(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
+    async fn place(&self, context: &RequestContext) -> Result<OwnedSemaphorePermit, StoreError> {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             return Ok(place);
         }
-        let _waiting = Waiting::start(&self.waiting);
-        match tokio::time::timeout(timeout, self.places.clone().acquire_owned()).await {
+        let waiting = self.queue.enter(context)?;
+        match tokio::time::timeout(waiting.limit, self.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             _ => Err(StoreError::new(
                 ErrorKind::Saturated,
                 format_args!("all {} connections of a direct strategy are in use", self.limit),
             )),
         }
-    }
-}
-
-/// Counts one who waits, for as long as it waits.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn start(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -109,7 +97,7 @@ impl Access for Direct {
     ) -> BoxFuture<'a, Result<Lease, StoreError>> {
         Box::pin(async move {
             let started = Instant::now();
-            let place = self.place(context.remaining(self.wait_timeout)).await?;
+            let place = self.place(context).await?;
             let waited = started.elapsed();
             self.meter.wait.record(waited);
             let timeout = context.remaining(self.connect_timeout);
@@ -122,12 +110,7 @@ impl Access for Direct {
 
     fn gauges(&self) -> AccessGauges {
         let in_use = self.limit - self.places.available_permits().min(self.limit);
-        AccessGauges {
-            size: self.limit,
-            in_use,
-            idle: 0,
-            waiting: self.waiting.load(Ordering::Relaxed),
-        }
+        AccessGauges { size: self.limit, in_use, idle: 0, waiting: self.queue.waiting() }
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod direct;
 mod pool;
+mod queue;
 mod shared;
+mod tally;
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 pub use direct::Direct;
 pub use pool::Pooled;
+pub use queue::{Place, Queue, Rules};
 pub use shared::Shared;
 
 use super::backend::{Backend, Connection};
@@ -47,21 +50,21 @@ pub trait Access: Send + Sync {
     fn gauges(&self) -> AccessGauges;
 
     /// What a statement needs before it is sent.
-    fn body_rule(&self) -> BodyRule {
+    fn body_rule(&self) -> BodyRule<'_> {
         BodyRule::AsItComes
     }
 }
 
 /// Where the body of an answer goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyRule {
+#[derive(Clone, Copy)]
+pub enum BodyRule<'a> {
     /// Into memory as far as there is room, then to the client as it takes it.
     AsItComes,
     /// Into memory, which is reserved before the statement is sent: rows that waited for a client
     /// would hold up others.
     Reserved {
-        /// Time to wait for that memory.
-        wait_timeout: Duration,
+        /// Those who wait for that memory.
+        queue: &'a Queue,
     },
 }
 

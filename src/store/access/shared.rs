@@ -6,14 +6,16 @@
 //! read to their end as they come, and a client that leaves cancels nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::{Abandon, Access, AccessPlugin, AccessSetup, BodyRule, Held, Lease, connect};
+use super::tally::{Tallied, Tally};
+use super::{
+    Abandon, Access, AccessPlugin, AccessSetup, BodyRule, Held, Lease, Queue, Rules, connect,
+};
 use crate::config::{self, Database};
 use crate::observe::{AccessGauges, AccessMeter};
 use crate::store::backend::{Backend, Connection};
@@ -23,8 +25,9 @@ use crate::store::{ErrorKind, RequestContext, StoreError};
 pub struct Shared {
     backend: Arc<dyn Backend>,
     connection: Mutex<Option<Box<dyn Connection>>>,
-    users: Arc<AtomicUsize>,
-    wait_timeout: Duration,
+    /// Requests whose rows have not ended.
+    users: Tally,
+    queue: Queue,
     connect_timeout: Duration,
     meter: Arc<AccessMeter>,
 }
@@ -35,6 +38,11 @@ pub struct Options {
     /// Time to wait for room for a body, or for another request that is connecting.
     #[serde(default, with = "humantime_serde")]
     wait_timeout: Option<Duration>,
+    /// Requests that may wait for room; 0 for no limit.
+    max_waiting: Option<usize>,
+    /// Time to wait for it when there is always somebody who waits; 0 for no difference.
+    #[serde(default, with = "humantime_serde")]
+    shed_after: Option<Duration>,
     /// Time to open the connection.
     #[serde(default, with = "humantime_serde")]
     connect_timeout: Option<Duration>,
@@ -62,11 +70,13 @@ impl AccessPlugin for Shared {
     async fn open(options: Options, setup: AccessSetup) -> Result<Arc<dyn Access>, StoreError> {
         let connect_timeout = options.connect_timeout.unwrap_or(setup.database.connect_timeout);
         let connection = connect(&*setup.backend, connect_timeout, &setup.meter).await?;
+        let Options { wait_timeout, max_waiting, shed_after, .. } = options;
+        let rules = Rules { wait_timeout, max_waiting, shed_after };
         Ok(Arc::new(Self {
             backend: setup.backend,
             connection: Mutex::new(Some(connection)),
-            users: Arc::default(),
-            wait_timeout: options.wait_timeout.unwrap_or(setup.database.wait_timeout),
+            users: Tally::default(),
+            queue: Queue::new(&rules, &setup.database),
             connect_timeout,
             meter: setup.meter,
         }))
@@ -79,8 +89,8 @@ impl Shared {
         &self,
         context: &RequestContext,
     ) -> Result<(Box<dyn Connection>, Option<Duration>), StoreError> {
-        let waiting =
-            tokio::time::timeout(context.remaining(self.wait_timeout), self.connection.lock());
+        let limit = context.remaining(self.queue.wait_timeout());
+        let waiting = tokio::time::timeout(limit, self.connection.lock());
         let mut connection = waiting.await.map_err(|_| {
             StoreError::new(ErrorKind::Unreachable, "the shared connection was not opened in time")
         })?;
@@ -110,7 +120,7 @@ impl Access for Shared {
             let (handle, connected) = self.handle(context).await?;
             let waited = started.elapsed() - connected.unwrap_or_default();
             self.meter.wait.record(waited);
-            let user = Box::new(User { handle, _counted: Counted::one(&self.users) });
+            let user = Box::new(User { handle, _counted: self.users.one() });
             let lease = Lease::new(user, Abandon::Drain, waited);
             Ok(match connected {
                 Some(connected) => lease.opened_in(connected),
@@ -120,23 +130,24 @@ impl Access for Shared {
     }
 
     fn gauges(&self) -> AccessGauges {
-        let in_use = self.users.load(Ordering::Relaxed).min(1);
+        let in_use = self.users.get().min(1);
+        let waiting = self.queue.waiting();
         // Locked: it is being opened.
         let open = self.connection.try_lock().is_ok_and(|connection| {
             connection.as_ref().is_some_and(|connection| !connection.is_closed())
         });
-        AccessGauges { size: 1, in_use, idle: usize::from(open && in_use == 0), waiting: 0 }
+        AccessGauges { size: 1, in_use, idle: usize::from(open && in_use == 0), waiting }
     }
 
-    fn body_rule(&self) -> BodyRule {
-        BodyRule::Reserved { wait_timeout: self.wait_timeout }
+    fn body_rule(&self) -> BodyRule<'_> {
+        BodyRule::Reserved { queue: &self.queue }
     }
 }
 
 /// One request's handle to the connection.
 struct User {
     handle: Box<dyn Connection>,
-    _counted: Counted,
+    _counted: Tallied,
 }
 
 impl Held for User {
@@ -146,21 +157,5 @@ impl Held for User {
 
     fn detach(self: Box<Self>) -> Box<dyn Connection> {
         self.handle
-    }
-}
-
-/// One of the requests whose rows have not ended.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn one(users: &Arc<AtomicUsize>) -> Self {
-        users.fetch_add(1, Ordering::Relaxed);
-        Self(users.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

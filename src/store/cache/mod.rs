@@ -30,7 +30,7 @@ pub use tiered::Tiered;
 use super::{Body, CacheStatus, Coding, Reply, Source, StoreError, Timing};
 use crate::config;
 use crate::encode::{BodyLimits, Whole};
-use crate::observe::{CacheGauges, CacheMeter};
+use crate::observe::{BreakerView, CacheGauges, CacheMeter};
 
 /// A kept answer.
 #[derive(Debug, Clone)]
@@ -66,6 +66,11 @@ pub trait CacheStore: Send + Sync {
     /// Its content as it is now.
     fn gauges(&self) -> CacheGauges {
         CacheGauges::default()
+    }
+
+    /// The circuit breaker around the server behind it, where there is one.
+    fn breaker(&self) -> Option<BreakerView> {
+        None
     }
 
     /// A way to look at the server behind it, where there is one.

@@ -8,7 +8,7 @@ use super::{
     CacheKey, CacheOptions, CachePlugin, CacheSetup, CacheStore, Entry, Fault, Memory, Redis,
     ServerWatch, Wrapped, layers,
 };
-use crate::observe::CacheGauges;
+use crate::observe::{BreakerView, CacheGauges};
 use crate::store::{Source, StoreError};
 
 /// Keeps entries in memory and in Redis. An entry in memory never outlives the one in Redis: it
@@ -46,6 +46,10 @@ impl CacheStore for Tiered {
 
     fn gauges(&self) -> CacheGauges {
         self.memory.gauges()
+    }
+
+    fn breaker(&self) -> Option<BreakerView> {
+        self.redis.breaker()
     }
 
     fn watch(&self) -> Option<Box<dyn ServerWatch>> {

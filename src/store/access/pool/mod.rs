@@ -17,7 +17,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::connections::Connections;
 use self::upkeep::Upkeep;
-use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease};
+use super::tally::{Tallied, Tally};
+use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease, Queue, Rules};
 use crate::config::{Database, Recycle};
 use crate::observe::{AccessGauges, AccessMeter};
 use crate::store::backend::Connection;
@@ -27,6 +28,9 @@ use crate::store::{ErrorKind, RequestContext, StoreError};
 pub struct Pooled {
     pool: Pool<Connections>,
     timeouts: Timeouts,
+    queue: Queue,
+    /// Connections that requests have.
+    lent: Tally,
     meter: Arc<AccessMeter>,
     _upkeep: AbortOnDropHandle<()>,
 }
@@ -39,6 +43,11 @@ pub struct Options {
     /// Time to wait for a free one.
     #[serde(default, with = "humantime_serde")]
     wait_timeout: Option<Duration>,
+    /// Requests that may wait for one; 0 for no limit.
+    max_waiting: Option<usize>,
+    /// Time to wait for one when there is always somebody who waits; 0 for no difference.
+    #[serde(default, with = "humantime_serde")]
+    shed_after: Option<Duration>,
     /// Time to open one.
     #[serde(default, with = "humantime_serde")]
     connect_timeout: Option<Duration>,
@@ -73,8 +82,10 @@ impl AccessPlugin for Pooled {
     async fn open(options: Options, setup: AccessSetup) -> Result<Arc<dyn Access>, StoreError> {
         let database = &setup.database;
         let size = options.size.unwrap_or(database.pool_size);
+        let Options { wait_timeout, max_waiting, shed_after, .. } = options;
+        let queue = Queue::new(&Rules { wait_timeout, max_waiting, shed_after }, database);
         let timeouts = Timeouts {
-            wait: Some(options.wait_timeout.unwrap_or(database.wait_timeout)),
+            wait: Some(queue.wait_timeout()),
             create: Some(options.connect_timeout.unwrap_or(database.connect_timeout)),
             recycle: Some(options.recycle_timeout.unwrap_or(database.recycle_timeout)),
         };
@@ -95,26 +106,33 @@ impl AccessPlugin for Pooled {
         fill(&pool, &timeouts).await?;
         let upkeep = Upkeep { pool: pool.weak(), timeouts, keepalive };
         let upkeep = AbortOnDropHandle::new(tokio::spawn(upkeep.run()));
-        Ok(Arc::new(Self { pool, timeouts, meter: setup.meter, _upkeep: upkeep }))
+        let (meter, lent) = (setup.meter, Tally::default());
+        Ok(Arc::new(Self { pool, timeouts, queue, lent, meter, _upkeep: upkeep }))
     }
 }
 
 impl Pooled {
     async fn object(&self, context: &RequestContext) -> Result<Object<Connections>, StoreError> {
         let limit = |timeout: Option<Duration>| timeout.map(|t| context.remaining(t));
-        let timeouts = Timeouts {
-            wait: limit(self.timeouts.wait),
+        let timeouts = |wait| Timeouts {
+            wait: Some(wait),
             create: limit(self.timeouts.create),
             recycle: limit(self.timeouts.recycle),
         };
-        self.pool.timeout_get(&timeouts).await.map_err(store_error)
+        let mut object = self.pool.timeout_get(&timeouts(Duration::ZERO)).await;
+        if let Err(PoolError::Timeout(TimeoutType::Wait)) = object {
+            let waiting = self.queue.enter(context)?;
+            object = self.pool.timeout_get(&timeouts(waiting.limit)).await;
+        }
+        object.map_err(store_error)
     }
 
     fn lend(&self, mut object: Object<Connections>, started: Instant) -> Lease {
         object.is_used();
         let waited = started.elapsed();
         self.meter.wait.record(waited);
-        Lease::new(Box::new(Lent(object)), Abandon::CancelAndDetach, waited)
+        let lent = Lent { object, _counted: self.lent.one() };
+        Lease::new(Box::new(lent), Abandon::CancelAndDetach, waited)
     }
 }
 
@@ -160,25 +178,30 @@ impl Access for Pooled {
 
     fn gauges(&self) -> AccessGauges {
         let status = self.pool.status();
+        let in_use = self.lent.get();
         AccessGauges {
             size: status.max_size,
-            in_use: status.size.saturating_sub(status.available),
-            idle: status.available,
-            waiting: status.waiting,
+            in_use,
+            // Those that upkeep looks after belong to no request.
+            idle: status.size.saturating_sub(in_use),
+            waiting: self.queue.waiting(),
         }
     }
 }
 
 /// A connection out of the pool; dropping it puts it back.
-struct Lent(Object<Connections>);
+struct Lent {
+    object: Object<Connections>,
+    _counted: Tallied,
+}
 
 impl Held for Lent {
     fn connection(&mut self) -> &mut dyn Connection {
-        &mut *self.0.connection
+        &mut *self.object.connection
     }
 
     fn detach(self: Box<Self>) -> Box<dyn Connection> {
-        Object::take(self.0).connection
+        Object::take(self.object).connection
     }
 }
 

@@ -61,6 +61,8 @@ impl Mysql {
         let base = options(url).map_err(|reason| {
             StoreError::new(ErrorKind::NotPrepared, format_args!("database.url {url}: {reason}"))
         })?;
+        let keepalive = Some(settings.tcp_keepalive).filter(|idle| !idle.is_zero());
+        let base = base.tcp_keepalive(keepalive);
         let with = |init: String| Opts::from(base.clone().init(vec![init]));
         let server = Server {
             url: url.clone(),

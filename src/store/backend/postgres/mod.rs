@@ -19,6 +19,9 @@ use crate::config::{self, PreparedStatements};
 use crate::connector::{Canceller, Connector};
 use crate::store::{ErrorKind, StoreError};
 
+/// Questions of the operating system without an answer until it closes a connection.
+const PROBES: u32 = 3;
+
 /// A PostgreSQL database.
 pub(super) struct Postgres {
     /// Makes connections for requests.
@@ -53,6 +56,13 @@ impl Postgres {
         own.configure(|config| {
             if config.get_application_name().is_none() {
                 config.application_name("poolwise");
+            }
+            config.keepalives(!settings.tcp_keepalive.is_zero());
+            config.keepalives_idle(settings.tcp_keepalive);
+            config.keepalives_interval(settings.tcp_keepalive / PROBES);
+            config.keepalives_retries(PROBES);
+            if !settings.tcp_user_timeout.is_zero() {
+                config.tcp_user_timeout(settings.tcp_user_timeout);
             }
         });
         let statement_timeout = settings.statement_timeout;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use super::door::{Door, Link};
+use crate::observe::BreakerState;
 use crate::redis_client::Moment;
 
 /// After a failed attempt to connect the next one begins no sooner.
@@ -55,6 +56,15 @@ impl Line {
             in_flight: AtomicUsize::new(0),
             busy_since: Moment::default(),
             answered: Moment::default(),
+        }
+    }
+
+    /// Whether requests go here: a line that is down is its own circuit breaker. With why not.
+    pub fn breaker(&self) -> (BreakerState, Option<Arc<str>>) {
+        match &*self.state.borrow() {
+            State::Failed { why, .. } => (BreakerState::Open, Some(why.clone())),
+            State::Opening(Some(why)) => (BreakerState::HalfOpen, Some(why.clone())),
+            State::Closed | State::Opening(None) | State::Open(_) => (BreakerState::Closed, None),
         }
     }
 

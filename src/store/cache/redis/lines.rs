@@ -4,12 +4,14 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
 use redis::{FromRedisValue, Pipeline};
 use tokio::time::timeout_at;
 
 use super::door::{Door, Link};
 use super::line::Line;
 use crate::config;
+use crate::observe::{BreakerState, BreakerView};
 use crate::redis_client::{Client, why};
 
 /// An answer that flows may take so many times the time that Redis may say nothing.
@@ -29,6 +31,8 @@ pub(super) struct Lines {
     lines: Vec<Line>,
     turn: AtomicUsize,
     timeout: Duration,
+    /// Requests that found their line down.
+    refused: Counter,
 }
 
 impl Lines {
@@ -37,7 +41,8 @@ impl Lines {
     pub fn new(settings: &config::Cache, client: &Client) -> Result<Self, String> {
         let door = Door::new(settings, client)?;
         let lines = (0..settings.redis_connections).map(|_| Line::new(door.clone())).collect();
-        Ok(Self { lines, turn: AtomicUsize::new(0), timeout: settings.redis_timeout })
+        let timeout = settings.redis_timeout;
+        Ok(Self { lines, turn: AtomicUsize::new(0), timeout, refused: Counter::default() })
     }
 
     /// The least burdened line; equal ones take turns. A reply that is stuck, or that is large,
@@ -47,6 +52,19 @@ impl Lines {
         let count = self.lines.len();
         let in_turn = (0..count).map(|step| &self.lines[(turn + step) % count]);
         in_turn.min_by_key(|line| line.burden()).expect("there is at least one")
+    }
+
+    /// Open when every line is down, half-open while one of those is being opened again.
+    pub fn breaker(&self) -> BreakerView {
+        let order = |state| match state {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
+        };
+        let lines = self.lines.iter().map(Line::breaker);
+        let best = lines.min_by_key(|(state, _)| order(*state));
+        let (state, reason) = best.expect("there is at least one");
+        BreakerView { state, since: None, reason, opened: None, refused: self.refused.get() }
     }
 
     /// Asks, and once more when the server had closed the connection.
@@ -63,8 +81,11 @@ impl Lines {
         let _busy = line.enter();
         let mut again = true;
         loop {
-            let mut link =
-                line.link(started + self.timeout).await.map_err(|why| why.to_string())?;
+            let link = line.link(started + self.timeout).await;
+            let mut link = link.map_err(|why| {
+                self.refused.inc();
+                why.to_string()
+            })?;
             let of_link = link.clone();
             let answer = command.query_async::<T>(&mut link);
             match self.while_it_flows(answer, started, size, &of_link).await {

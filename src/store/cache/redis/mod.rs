@@ -20,6 +20,7 @@ use super::{
 };
 use crate::config;
 use crate::encode::{Budget, Fingerprint, Whole};
+use crate::observe::BreakerView;
 use crate::redis_client::{Client, Nodes};
 use crate::store::{ErrorKind, Source, StoreError};
 use lines::{Lines, Size};
@@ -140,6 +141,10 @@ impl CacheStore for Redis {
 
     fn put<'a>(&'a self, key: &'a CacheKey, entry: Entry) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(self.put(key, entry))
+    }
+
+    fn breaker(&self) -> Option<BreakerView> {
+        Some(self.lines.breaker())
     }
 
     fn watch(&self) -> Option<Box<dyn ServerWatch>> {
