@@ -295,6 +295,9 @@ fn example(path: &str) -> Option<Value> {
                 "virtual_bytes": 1_200_000_000u64, "threads": 11,
             },
             "bodies": { "used_bytes": 8_126_464u64, "budget_bytes": 67_108_864u64 },
+            "rate_limit": {
+                "requests": 100, "per_seconds": 60.0, "burst": 100, "clients": 17, "refused": 240,
+            },
             "strategies": [strategy],
             "database": { "connections": 17, "active": 3, "max_connections": 100 },
             "redis": {
