@@ -6,6 +6,7 @@
 mod harness;
 
 mod architecture;
+mod browsers;
 mod cache;
 mod coded;
 mod command;
@@ -13,13 +14,16 @@ mod config;
 mod contract;
 mod doors;
 mod faults;
+mod head_limits;
 mod http;
 mod lab;
 mod leases;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod plans;
+mod rate_limit;
 mod redis_doors;
+mod secrets;
 mod shared;
 mod shutdown;
 mod stats;
