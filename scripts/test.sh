@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
 # Everything that has to hold: formatting, lints, documentation, tests, the example, the exported
-# documents, licences. Installs PostgreSQL, PgBouncer, MariaDB and Redis from Debian where they are
+# documents, licences. Installs PostgreSQL, PgBouncer, MariaDB, Redis and Python's venv from Debian where they are
 # missing; the tests start private servers of their own, so that nothing that runs on this machine is
 # touched.
+#   ./scripts/test.sh [--long]      --long: also what takes many minutes
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+
+long=
+case ${1-} in
+    '') ;;
+    --long) long=yes ;;
+    *) echo "error: $1 is not known; there is --long" >&2; exit 2 ;;
+esac
 
 step() { printf '\n==> %s\n' "$*"; }
 skipped() { printf 'skipped: %s\n' "$*"; }
@@ -18,6 +26,7 @@ missing() {
     has pgbouncer || echo pgbouncer
     has mariadbd || echo mariadb-server
     has redis-server || echo redis-server
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
 install() {
@@ -69,7 +78,19 @@ for asked in mysql redis-cluster; do
     grep -e "--features $asked" <<<"$refused"
 done
 
+step "schemathesis: the service keeps to its OpenAPI document"
+scripts/schemathesis.sh "${long:+10000}"
+
 step "cargo deny"
-if cargo deny --version >/dev/null 2>&1; then cargo deny check; else skipped "cargo-deny is not installed"; fi
+if cargo deny --version >/dev/null 2>&1; then
+    cargo deny --offline --all-features check bans licenses sources
+    if cargo deny fetch db >/dev/null 2>&1; then
+        cargo deny --all-features check advisories
+    else
+        skipped "the database of advisories cannot be reached"
+    fi
+else
+    skipped "cargo-deny is not installed (cargo install cargo-deny --locked)"
+fi
 
 step "everything passed"

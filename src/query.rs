@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 /// The largest `limit` a client may ask for.
 pub const MAX_LIMIT: u32 = 10_000;
+/// So many parameters are said to be wrong at once.
+const MAX_PROBLEMS: usize = 20;
 /// The longest `category` a client may ask for, in characters.
 pub const MAX_CATEGORY_CHARS: usize = 100;
 
@@ -115,6 +117,10 @@ impl ProductQuery {
                 query.set(name, value.as_ref())
             };
             if let Err(reason) = refused {
+                // Enough to mend it; a URL can hold thousands.
+                if problems.len() == MAX_PROBLEMS {
+                    break;
+                }
                 problems.push(InvalidParameter { name: name.to_owned(), reason });
             }
         }

@@ -16,6 +16,7 @@ pub(super) struct File {
     pub database: Database,
     pub cache: Cache,
     pub seed: Seed,
+    pub rate_limit: RateLimit,
     pub strategies: BTreeMap<String, Strategy>,
 }
 
@@ -24,6 +25,10 @@ pub(super) struct File {
 pub(super) struct Server {
     pub listen: String,
     pub max_connections: usize,
+    pub max_header_size: ByteSize,
+    pub max_url_size: ByteSize,
+    #[serde(deserialize_with = "super::list::read")]
+    pub cors_origins: Vec<String>,
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
     #[serde(with = "humantime_serde")]
@@ -36,6 +41,17 @@ pub(super) struct Server {
     pub body_budget: ByteSize,
     pub replicas: u32,
     pub reports: std::path::PathBuf,
+}
+
+/// `[rate_limit]`
+#[derive(Debug, Deserialize)]
+pub(super) struct RateLimit {
+    pub requests: u32,
+    #[serde(with = "humantime_serde")]
+    pub per: Duration,
+    pub burst: Option<u32>,
+    #[serde(deserialize_with = "super::list::read")]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[log]`

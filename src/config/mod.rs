@@ -6,10 +6,12 @@
 mod database_url;
 mod file;
 mod layers;
+mod list;
 mod redis;
 mod redis_url;
 mod resolve;
 mod url;
+mod visitors;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ pub use layers::{DEFAULTS, Environment};
 pub use redis::RootCertificates;
 pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};
 pub use url::{DatabaseUrl, RedisUrl};
+pub use visitors::{CorsOrigins, Quota, RateLimit};
 
 /// The strategies that always exist: the endpoints under `/products`.
 pub const STANDARD_STRATEGIES: [&str; 3] = ["direct", "pooled", "cached"];

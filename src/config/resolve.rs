@@ -10,6 +10,7 @@ use super::database_url::{checked_url, database_url, missing_url};
 use super::file::{self, Backend, File, LogFormat, PreparedStatements, Recycle};
 use super::redis::{RootCertificates, redis};
 use super::url::{DatabaseUrl, RedisUrl};
+use super::visitors::{CorsOrigins, RateLimit, cors_origins, header_size, rate_limit};
 use super::{PluginCheck, PluginKind, STANDARD_STRATEGIES};
 
 /// A configuration in which every rule holds.
@@ -25,6 +26,8 @@ pub struct Config {
     pub cache: Cache,
     /// The data set.
     pub seed: Seed,
+    /// How much one client may ask for.
+    pub rate_limit: RateLimit,
     /// Every strategy, by name; the standard ones are among them.
     pub strategies: Vec<Strategy>,
     /// Combinations that are legal but unwise, each with its arithmetic.
@@ -48,6 +51,9 @@ impl std::fmt::Debug for Merged {
 pub struct Server {
     pub listen: SocketAddr,
     pub max_connections: usize,
+    pub max_header_size: usize,
+    pub max_url_size: usize,
+    pub cors_origins: CorsOrigins,
     pub header_timeout: Duration,
     pub request_timeout: Duration,
     pub send_timeout: Duration,
@@ -193,17 +199,19 @@ fn mask(table: &mut toml::Table, path: &[&str], hide: impl Fn(&str) -> String) {
 }
 
 fn to_toml(table: &Map<String, Value>) -> toml::Table {
-    let value = |value: &Value| -> Option<toml::Value> {
-        Some(match &value.kind {
-            ValueKind::Table(table) => to_toml(table).into(),
-            ValueKind::Boolean(value) => (*value).into(),
-            ValueKind::I64(value) => (*value).into(),
-            ValueKind::Float(value) => (*value).into(),
-            ValueKind::Nil => return None,
-            other => other.to_string().into(),
-        })
-    };
-    table.iter().filter_map(|(key, v)| Some((key.clone(), value(v)?))).collect()
+    table.iter().filter_map(|(key, v)| Some((key.clone(), to_value(v)?))).collect()
+}
+
+fn to_value(value: &Value) -> Option<toml::Value> {
+    Some(match &value.kind {
+        ValueKind::Table(table) => to_toml(table).into(),
+        ValueKind::Boolean(value) => (*value).into(),
+        ValueKind::I64(value) => (*value).into(),
+        ValueKind::Float(value) => (*value).into(),
+        ValueKind::Nil => return None,
+        ValueKind::Array(values) => values.iter().filter_map(to_value).collect::<Vec<_>>().into(),
+        other => other.to_string().into(),
+    })
 }
 
 /// Applies every rule to `file`; what breaks one is added to `problems`.
@@ -224,6 +232,7 @@ pub(super) fn resolve(
         problems.push("`seed.rows` must be at least 1".into());
     }
     let log = log(file.log, problems);
+    let rate_limit = rate_limit(file.rate_limit, problems);
     let mut strategies = Vec::new();
     for (name, raw) in file.strategies {
         strategies.extend(strategy(name, raw, &database, plugins, problems));
@@ -243,7 +252,7 @@ pub(super) fn resolve(
     }));
     let warnings = warnings(&server, &database, &cache);
     let merged = Merged(merged);
-    Some(Config { server, log, database, cache, seed, strategies, warnings, merged })
+    Some(Config { server, log, database, cache, seed, rate_limit, strategies, warnings, merged })
 }
 
 fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
@@ -269,6 +278,9 @@ fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
     Server {
         listen,
         max_connections: raw.max_connections,
+        max_header_size: header_size(&raw, problems),
+        max_url_size: raw.max_url_size.as_u64() as usize,
+        cors_origins: cors_origins(&raw.cors_origins, problems),
         header_timeout: raw.header_timeout,
         request_timeout: raw.request_timeout,
         send_timeout: raw.send_timeout,
@@ -413,6 +425,7 @@ fn choice(
 
 fn warnings(server: &Server, database: &Database, cache: &Cache) -> Vec<String> {
     let mut found = Vec::new();
+    found.extend(server.cors_origins.warning());
     let bytes = |n: usize| bytesize::ByteSize(n as u64).display().iec().to_string();
     if server.body_budget > 0 && server.body_buffer > server.body_budget {
         found.push(format!(
@@ -452,7 +465,7 @@ fn positive(key: &str, value: usize, problems: &mut Vec<String>) {
     }
 }
 
-fn not_zero(key: &str, value: Duration, problems: &mut Vec<String>) {
+pub(super) fn not_zero(key: &str, value: Duration, problems: &mut Vec<String>) {
     if value.is_zero() {
         problems.push(format!("`{key}` must be longer than 0"));
     }

@@ -147,24 +147,24 @@ impl Api {
         operation_id = "list_strategies",
         tag = "Tag::Strategies"
     )]
-    async fn strategies(&self, _none: NoQuery) -> Json<Vec<StrategyInfo>> {
-        Json(stats::strategies(&self.state))
+    async fn strategies(&self, _none: NoQuery) -> Result<Json<Vec<StrategyInfo>>, Problem> {
+        Ok(Json(stats::strategies(&self.state)))
     }
 
     /// How the service is doing
     ///
     /// From memory: it answers when the pool is full or the database frozen.
     #[oai(path = "/stats", method = "get", operation_id = "stats", tag = "Tag::Observe")]
-    async fn stats(&self, _none: NoQuery) -> Json<Stats> {
-        Json(stats::stats(&self.state))
+    async fn stats(&self, _none: NoQuery) -> Result<Json<Stats>, Problem> {
+        Ok(Json(stats::stats(&self.state)))
     }
 
     /// Nothing
     ///
     /// What the HTTP stack alone costs.
     #[oai(path = "/noop", method = "get", operation_id = "noop", tag = "Tag::Observe")]
-    async fn noop(&self, _none: NoQuery) -> Noop {
-        Noop::Done
+    async fn noop(&self, _none: NoQuery) -> Result<Noop, Problem> {
+        Ok(Noop::Done)
     }
 }
 

@@ -62,6 +62,8 @@ pub(super) enum Kind {
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
+    UrlTooLong,
+    RateLimited,
     Internal,
     Saturated,
     Conflict,
@@ -73,10 +75,13 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind that an endpoint can answer with, for the spec.
-    const DOCUMENTED: [Kind; 10] = [
+    const DOCUMENTED: [Kind; 13] = [
         Kind::BadParameter,
         Kind::NotFound,
+        Kind::MethodNotAllowed,
         Kind::NotAcceptable,
+        Kind::UrlTooLong,
+        Kind::RateLimited,
         Kind::Internal,
         Kind::Saturated,
         Kind::Conflict,
@@ -101,6 +106,10 @@ impl Kind {
             ),
             Kind::NotAcceptable => {
                 (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Only JSON is served here")
+            }
+            Kind::UrlTooLong => (StatusCode::URI_TOO_LONG, "url-too-long", "The URL is too long"),
+            Kind::RateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "This client asks for too much")
             }
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed"),
             Kind::Saturated => {
@@ -258,6 +267,11 @@ impl ApiResponse for Problem {
                     StatusCode::BAD_REQUEST => "A parameter was refused; `errors` names each",
                     StatusCode::NOT_FOUND => "There is nothing of this name or id",
                     StatusCode::NOT_ACCEPTABLE => "`Accept` excludes application/json",
+                    StatusCode::METHOD_NOT_ALLOWED => "Only the methods in `Allow` are allowed",
+                    StatusCode::URI_TOO_LONG => "The URL is longer than server.max_url_size",
+                    StatusCode::TOO_MANY_REQUESTS => {
+                        "This client asked for more than `[rate_limit]` allows; come back after `Retry-After`"
+                    }
                     StatusCode::SERVICE_UNAVAILABLE => {
                         "Saturated or in conflict (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
                     }

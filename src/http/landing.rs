@@ -9,7 +9,7 @@ use poem::http::{HeaderValue, header};
 use poem::{Endpoint, IntoEndpoint, Response, Route};
 
 use super::spec::{self, Spec};
-use super::{State, reports};
+use super::{State, page, reports};
 
 /// `<!-- report -->` in it is replaced by the link to the lab's newest report.
 const LANDING: &str = include_str!("landing.html");
@@ -33,8 +33,8 @@ pub(super) fn routes(state: Arc<State>, spec: &Spec) -> impl Endpoint + 'static 
     Route::new()
         .at("/", landing(folder.clone()))
         .at("/report", reports::newest(folder))
-        .at("/docs", page(docs, HTML))
-        .at("/openapi.json", page(json, "application/json"))
+        .at("/docs", with_scripts(docs))
+        .at("/openapi.json", unchanging(json, "application/json"))
         // Not as one wildcard, which would win over "/".
         .at("/:first", api.clone())
         .at("/:first/*rest", api)
@@ -44,17 +44,31 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The page to start from, with the newest report as it is now.
 fn landing(reports: Arc<Path>) -> impl Endpoint + 'static {
+    let policy = page::policy_for(LANDING);
     poem::get(make(move |_| {
-        let reports = reports.clone();
+        let (reports, policy) = (reports.clone(), policy.clone());
         async move {
             let link = reports::link(&reports).await;
-            content(LANDING.replace("<!-- report -->", &link).into(), HTML)
+            let mut page = content(LANDING.replace("<!-- report -->", &link).into(), HTML);
+            page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+            page
         }
     }))
 }
 
-/// A page that is always the same.
-fn page(body: String, content_type: &'static str) -> impl Endpoint + 'static {
+/// A page that is always the same and runs the scripts in it.
+fn with_scripts(html: String) -> impl Endpoint + 'static {
+    let policy = page::policy_for(&html);
+    let html = Bytes::from(html);
+    poem::get(make_sync(move |_| {
+        let mut page = content(html.clone(), HTML);
+        page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+        page
+    }))
+}
+
+/// A document that is always the same.
+fn unchanging(body: String, content_type: &'static str) -> impl Endpoint + 'static {
     let body = Bytes::from(body);
     poem::get(make_sync(move |_| content(body.clone(), content_type)))
 }

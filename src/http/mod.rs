@@ -2,11 +2,15 @@
 
 mod answer;
 mod api;
+mod client;
+mod cors;
 mod error;
 mod landing;
 mod negotiate;
 mod observed;
+mod page;
 mod parameters;
+mod rate_limit;
 mod reports;
 mod request;
 mod sampler;
@@ -18,8 +22,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::counter::Counter;
 
 pub use observed::Observed;
+pub use rate_limit::RateLimit;
 pub use sampler::Sampler;
 pub use service::Service;
 pub use spec::{openapi_json, openapi_yaml};
@@ -34,6 +40,10 @@ pub struct State {
     pub strategies: ArcSwap<Strategies>,
     /// The configuration in force.
     pub config: Arc<Config>,
+    /// How much one client may ask for, read once a request.
+    pub rate_limit: ArcSwap<RateLimit>,
+    /// Requests that it refused since the start.
+    pub rate_limited: Counter,
     /// The memory that bodies share.
     pub budget: Budget,
     /// What the background sampler saw last.

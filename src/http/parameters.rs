@@ -55,7 +55,7 @@ pub(super) fn documented() -> Vec<Value> {
         match name {
             "category" => (
                 "Only products of this category; an unknown one gives an empty list.".into(),
-                json!({"type": "string", "maxLength": MAX_CATEGORY_CHARS}),
+                json!({"type": "string", "maxLength": MAX_CATEGORY_CHARS, "pattern": "^[^\\u0000]*$"}),
                 Some(json!("electronics")),
             ),
             "min_price" => {

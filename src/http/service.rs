@@ -1,6 +1,6 @@
 //! One request from the connection to the log line: identify, route, answer, observe.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -13,11 +13,13 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, EndpointExt, Request, Response};
 
+use super::cors::Cors;
 use super::error::{Kind, Problem, problem_of};
 use super::observed::Observed;
+use super::rate_limit::{Allowance, counts};
 use super::request::{RequestInfo, request_id};
 use super::spec::Spec;
-use super::{State, landing};
+use super::{State, landing, page};
 
 /// Answers requests of any connection.
 #[derive(Clone)]
@@ -26,6 +28,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     routes: BoxEndpoint<'static>,
     spec: Spec,
+    state: Arc<State>,
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,8 +37,8 @@ impl Service {
     /// The service over `state`.
     pub fn new(state: Arc<State>) -> Self {
         let spec = Spec::new();
-        let routes = landing::routes(state, &spec).map_to_response().boxed();
-        Self(Arc::new(Inner { routes, spec }))
+        let routes = landing::routes(state.clone(), &spec).map_to_response().boxed();
+        Self(Arc::new(Inner { routes, spec, state }))
     }
 
     /// Answers one request. Every answer, also to a panic, has a request id and a log line.
@@ -49,10 +52,36 @@ impl Service {
             id: request_id(request.headers()),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            client: client_address(remote),
+            client: self.0.state.rate_limit.load().client(remote, request.headers()),
             started: Instant::now(),
             answered: OnceLock::new(),
         });
+        let cors = Cors::of(&self.0.state.config.server.cors_origins, request.headers());
+        let (early, allowance) = self.0.at_the_door(&request, &cors, &info);
+        let mut response = match early {
+            Some(response) => response,
+            None => self.routed(request, (local, remote), &info).await,
+        };
+        let headers = response.headers_mut();
+        let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
+        headers.insert(X_REQUEST_ID, id);
+        if let Some(allowance) = allowance {
+            allowance.write(headers);
+        }
+        cors.write(headers);
+        page::secure(headers);
+        let response: hyper::Response<_> = response.into();
+        let status = response.status();
+        response.map(|body| Observed::new(body, info, status))
+    }
+
+    /// What the routes answer, also if they panic.
+    async fn routed(
+        &self,
+        request: hyper::Request<Incoming>,
+        (local, remote): (SocketAddr, SocketAddr),
+        info: &Arc<RequestInfo>,
+    ) -> Response {
         let address = |socket| Addr::SocketAddr(socket);
         let mut request = Request::from((
             request,
@@ -62,18 +91,13 @@ impl Service {
         ));
         request.set_data(info.clone());
         let mut unanswered = Unanswered(Some(info.clone()));
-        let routed = AssertUnwindSafe(self.route(request, &info)).catch_unwind().await;
+        let routed = AssertUnwindSafe(self.route(request, info)).catch_unwind().await;
         unanswered.0 = None;
-        let mut response = routed.unwrap_or_else(|_| {
+        routed.unwrap_or_else(|_| {
             let problem =
                 Problem::new(Kind::Internal, "Something went wrong that you cannot mend.");
             problem.into_response_for(&info.id)
-        });
-        let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
-        response.headers_mut().insert(X_REQUEST_ID, id);
-        let response: hyper::Response<_> = response.into();
-        let status = response.status();
-        response.map(|body| Observed::new(body, info, status))
+        })
     }
 
     async fn route(&self, request: Request, info: &RequestInfo) -> Response {
@@ -93,6 +117,41 @@ impl Service {
 }
 
 impl Inner {
+    /// What is answered without a look at the routes, and what the client may still ask for where
+    /// that is limited. A request that is refused here costs microseconds.
+    fn at_the_door(
+        &self,
+        request: &hyper::Request<Incoming>,
+        cors: &Cors,
+        info: &RequestInfo,
+    ) -> (Option<Response>, Option<Allowance>) {
+        let longest = self.state.config.server.max_url_size;
+        let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        if length > longest {
+            let detail = format!("The longest URL that is read here has {longest} bytes.");
+            let problem = Problem::new(Kind::UrlTooLong, detail);
+            return (Some(problem.into_response_for(&info.id)), None);
+        }
+        if let Some(preflight) = cors.preflight(request.method(), request.headers()) {
+            return (Some(preflight), None);
+        }
+        if !counts(&info.path) {
+            return (None, None);
+        }
+        let Some(allowance) = self.state.rate_limit.load().take(info.client) else {
+            return (None, None);
+        };
+        let refused = allowance.refused.then(|| {
+            self.state.rate_limited.inc();
+            let detail = format!(
+                "No more than {} requests may come at once from one client. Try again after the time in Retry-After.",
+                allowance.limit
+            );
+            Problem::new(Kind::RateLimited, detail).into_response_for(&info.id)
+        });
+        (refused, Some(allowance))
+    }
+
     fn method_not_allowed(&self, info: &RequestInfo) -> Response {
         let allowed = self.spec.methods(&info.path).unwrap_or("GET, HEAD");
         Problem::method_not_allowed(allowed).into_response_for(&info.id)
@@ -108,9 +167,4 @@ impl Drop for Unanswered {
             info.log(None, Some("client left before the answer"));
         }
     }
-}
-
-/// IPv4 addresses of a socket for both families, as IPv4.
-fn client_address(remote: SocketAddr) -> IpAddr {
-    remote.ip().to_canonical()
 }

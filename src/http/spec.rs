@@ -104,17 +104,41 @@ fn document() -> Value {
             complete(path, operation);
         }
     }
+    for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        // A problem leaves out what it has nothing to say of.
+        if name != "Problem" {
+            null_what_is_absent(schema);
+        }
+    }
     document
+}
+
+/// What is absent is written as null, which poem-openapi does not say.
+fn null_what_is_absent(schema: &mut Value) {
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let absent = properties.iter_mut().filter(|(name, _)| !required.contains(&json!(name)));
+    for (_, property) in absent {
+        // Beside a `$ref` nothing else counts (OpenAPI 3.0.3, "Reference Object").
+        if property.get("$ref").is_some() {
+            *property = json!({ "allOf": [property.take()] });
+        }
+        property["nullable"] = true.into();
+    }
+    let all: Vec<Value> = properties.keys().map(|name| name.as_str().into()).collect();
+    schema["required"] = all.into();
 }
 
 /// Adds parameters, headers and examples to an operation.
 fn complete(path: &str, operation: &mut Value) {
     if path.ends_with("/products") || STANDARD.contains(&path) {
-        let mut all = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let mut all: Vec<Value> = parameters_of(operation).map(|one| one.take()).collect();
         all.extend(parameters::documented());
         operation["parameters"] = all.into();
     }
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    for parameter in parameters_of(operation) {
         let example = match parameter["name"].as_str() {
             Some("id") => {
                 parameter["schema"]["minimum"] = 1.into();
@@ -130,16 +154,30 @@ fn complete(path: &str, operation: &mut Value) {
         parameter["example"] = example.1;
     }
     let products = path.ends_with("/products") || path.starts_with("/products/");
+    if let Some(responses) = operation["responses"].as_object_mut()
+        && !products
+    {
+        responses.retain(|status, _| ANYWHERE.contains(&status.as_str()));
+    }
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         add_headers(status, products, response);
         add_examples(path, status, response);
     }
     if products {
-        operation["parameters"].as_array_mut().into_iter().flatten().for_each(tidy);
+        parameters_of(operation).for_each(tidy);
     }
 }
 
+/// Statuses of what asks no database.
+const ANYWHERE: [&str; 5] = ["200", "204", "400", "405", "414"];
+
 const STANDARD: [&str; 3] = ["/products/direct", "/products/pooled", "/products/cached"];
+
+/// An operation's parameters. To index what is not there would write a null into the document.
+fn parameters_of(operation: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    parameters.into_iter().flatten()
+}
 
 /// poem-openapi writes these defaults out.
 fn tidy(parameter: &mut Value) {
@@ -154,7 +192,7 @@ fn tidy(parameter: &mut Value) {
 }
 
 /// Name, the statuses that carry it, whether only answers of products do, text and example.
-const HEADERS: [(&str, &[&str], bool, &str, &str); 8] = [
+const HEADERS: [(&str, &[&str], bool, &str, &str); 11] = [
     (
         "X-Request-Id",
         &[],
@@ -191,9 +229,33 @@ const HEADERS: [(&str, &[&str], bool, &str, &str); 8] = [
         "gzip",
     ),
     ("Vary", &["200", "304"], true, "On answers of a strategy with a cache.", "accept-encoding"),
-    ("Retry-After", &["503"], true, "Seconds after which to come back; only when saturated.", "1"),
+    (
+        "Retry-After",
+        &["429", "503"],
+        true,
+        "Seconds after which to come back; on a 503 only when saturated or in conflict.",
+        "1",
+    ),
+    (
+        "RateLimit-Limit",
+        LIMITED,
+        true,
+        "Requests that may come at once from one client; absent without `[rate_limit]`, as the other two.",
+        "100",
+    ),
+    ("RateLimit-Remaining", LIMITED, true, "Of them, how many this client has left.", "97"),
+    (
+        "RateLimit-Reset",
+        LIMITED,
+        true,
+        "Seconds until it has all of them again; on a 429, until it has one.",
+        "2",
+    ),
     ("Allow", &["405"], false, "The methods that are allowed.", "GET"),
 ];
+
+/// Everything that can be answered after the client was counted.
+const LIMITED: &[&str] = &["200", "304", "400", "404", "405", "406", "429", "500", "503", "504"];
 
 fn add_headers(status: &str, products: bool, response: &mut Value) {
     let mut headers = Map::new();
@@ -209,7 +271,8 @@ fn add_headers(status: &str, products: bool, response: &mut Value) {
 }
 
 fn add_examples(path: &str, status: &str, response: &mut Value) {
-    let Some(content) = response["content"].as_object_mut() else { return };
+    let content = response.get_mut("content").and_then(Value::as_object_mut);
+    let Some(content) = content else { return };
     for (media_type, content) in content {
         if media_type.starts_with(PROBLEM_JSON) {
             content["example"] = problem_example(status);
@@ -231,6 +294,17 @@ fn problem_example(status: &str) -> Value {
             "not-acceptable",
             "Only JSON is served here",
             "The Accept header excludes application/json, the only thing served here.",
+        ),
+        "405" => ("method-not-allowed", "This method is not allowed here", "Allowed here: GET."),
+        "414" => (
+            "url-too-long",
+            "The URL is too long",
+            "The longest URL that is read here has 8192 bytes.",
+        ),
+        "429" => (
+            "rate-limited",
+            "This client asks for too much",
+            "No more than 100 requests may come at once from one client. Try again after the time in Retry-After.",
         ),
         "503" => (
             "saturated",
@@ -295,6 +369,9 @@ fn example(path: &str) -> Option<Value> {
                 "virtual_bytes": 1_200_000_000u64, "threads": 11,
             },
             "bodies": { "used_bytes": 8_126_464u64, "budget_bytes": 67_108_864u64 },
+            "rate_limit": {
+                "requests": 100, "per_seconds": 60.0, "burst": 100, "clients": 17, "refused": 240,
+            },
             "strategies": [strategy],
             "database": { "connections": 17, "active": 3, "max_connections": 100 },
             "redis": {

@@ -21,6 +21,8 @@ pub(super) struct Stats {
     process: ProcessStats,
     /// The memory that buffered bodies share.
     bodies: BodyStats,
+    /// How much one client may ask for; null where that is not limited.
+    rate_limit: Option<RateLimitStats>,
     /// Every strategy, by name.
     strategies: Vec<StrategyStats>,
     /// The database's own view of its connections; null for an embedded one, or when it cannot be reached.
@@ -52,6 +54,21 @@ pub(super) struct BodyStats {
     used_bytes: u64,
     /// There is in all; what goes over it streams.
     budget_bytes: u64,
+}
+
+/// The limit of `[rate_limit]` and what it does.
+#[derive(Debug, Clone, Object)]
+pub(super) struct RateLimitStats {
+    /// Requests that a client may make in the time of `per_seconds`.
+    requests: u32,
+    /// The time that they are for.
+    per_seconds: f64,
+    /// Requests that may come at once.
+    burst: u32,
+    /// Clients that are remembered now: those that may not ask for all of `burst` yet.
+    clients: u64,
+    /// Requests refused since the start.
+    refused: u64,
 }
 
 /// A strategy's counters and gauges.
@@ -242,10 +259,22 @@ pub(super) fn stats(state: &State) -> Stats {
             used_bytes: state.budget.used() as u64,
             budget_bytes: state.budget.total() as u64,
         },
+        rate_limit: rate_limit_stats(state),
         strategies: state.strategies.load().iter().map(strategy_stats).collect(),
         database: sample.database.clone(),
         redis: sample.redis.clone(),
     }
+}
+
+fn rate_limit_stats(state: &State) -> Option<RateLimitStats> {
+    let limit = state.rate_limit.load();
+    limit.quota().map(|quota| RateLimitStats {
+        requests: quota.requests.get(),
+        per_seconds: round(quota.per.as_secs_f64()),
+        burst: quota.burst.get(),
+        clients: limit.clients() as u64,
+        refused: state.rate_limited.get(),
+    })
 }
 
 /// Every strategy with its parameters.

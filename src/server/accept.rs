@@ -89,6 +89,7 @@ fn serve_connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
+        .max_header_size(settings.max_header_size)
         .serve_connection(TokioIo::new(CutStalled::new(stream, settings.send_timeout)), answer);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::encode::{BodyLimits, Budget};
-use crate::http::{Sampler, Service, State};
+use crate::http::{RateLimit, Sampler, Service, State};
 use crate::seed;
 use crate::store::access;
 use crate::store::backend::OnProgress;
@@ -27,6 +27,7 @@ pub struct Ready {
     config: Arc<Config>,
     state: Arc<State>,
     _sampling: tokio_util::task::AbortOnDropHandle<()>,
+    _limiting: tokio_util::task::AbortOnDropHandle<()>,
 }
 
 /// Opens the databases, fills the one of `database.url` where that is allowed, and opens every strategy.
@@ -70,13 +71,16 @@ pub async fn prepare(
     let config = Arc::new(config);
     let state = Arc::new(State {
         strategies: ArcSwap::from_pointee(strategies),
+        rate_limit: ArcSwap::from_pointee(RateLimit::new(&config.rate_limit)),
+        rate_limited: Default::default(),
         config: config.clone(),
         budget,
         sampler,
         started: Instant::now(),
     });
     let service = Service::new(state.clone());
-    Ok(Ready { service, config, state, _sampling: sampling })
+    let limiting = RateLimit::keep_small(state.clone());
+    Ok(Ready { service, config, state, _sampling: sampling, _limiting: limiting })
 }
 
 impl Ready {
