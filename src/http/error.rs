@@ -67,13 +67,14 @@ pub(super) enum Kind {
     Conflict,
     Unreachable,
     NotPrepared,
+    Starting,
     TooLarge,
     Timeout,
 }
 
 impl Kind {
     /// Every kind that an endpoint can answer with, for the spec.
-    const DOCUMENTED: [Kind; 10] = [
+    const DOCUMENTED: [Kind; 11] = [
         Kind::BadParameter,
         Kind::NotFound,
         Kind::NotAcceptable,
@@ -82,6 +83,7 @@ impl Kind {
         Kind::Conflict,
         Kind::Unreachable,
         Kind::NotPrepared,
+        Kind::Starting,
         Kind::TooLarge,
         Kind::Timeout,
     ];
@@ -115,6 +117,9 @@ impl Kind {
             Kind::NotPrepared => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-prepared", "The database is not set up")
             }
+            Kind::Starting => {
+                (StatusCode::SERVICE_UNAVAILABLE, "starting", "The service is starting")
+            }
             Kind::TooLarge => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too-large",
@@ -126,7 +131,7 @@ impl Kind {
 
     /// Seconds after which to come back, where that is worth it.
     fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Kind::Saturated | Kind::Conflict).then_some("1")
+        matches!(self, Kind::Saturated | Kind::Conflict | Kind::Starting).then_some("1")
     }
 }
 
@@ -259,7 +264,7 @@ impl ApiResponse for Problem {
                     StatusCode::NOT_FOUND => "There is nothing of this name or id",
                     StatusCode::NOT_ACCEPTABLE => "`Accept` excludes application/json",
                     StatusCode::SERVICE_UNAVAILABLE => {
-                        "Saturated or in conflict (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
+                        "Saturated, in conflict or starting (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
                     }
                     StatusCode::GATEWAY_TIMEOUT => "The database took too long",
                     _ => "The service failed; the log has the detail under the request id",

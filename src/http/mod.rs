@@ -3,6 +3,8 @@
 mod answer;
 mod api;
 mod error;
+mod front;
+mod health;
 mod landing;
 mod negotiate;
 mod observed;
@@ -19,6 +21,9 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+pub use front::Front;
+pub use health::Health;
+pub(crate) use health::watch;
 pub use observed::Observed;
 pub use sampler::Sampler;
 pub use service::Service;
@@ -38,6 +43,15 @@ pub struct State {
     pub budget: Budget,
     /// What the background sampler saw last.
     pub sampler: Arc<Sampler>,
+    /// What is known of the state of the service.
+    pub health: Health,
     /// When the process started to serve.
     pub started: Instant,
+}
+
+impl State {
+    /// Whether the service was asked to stop.
+    pub fn is_draining(&self) -> bool {
+        self.health.is_draining()
+    }
 }

@@ -1,6 +1,6 @@
 //! What is known of a request while it is answered.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -22,6 +22,27 @@ pub(super) struct RequestInfo {
 }
 
 impl RequestInfo {
+    /// A request that has just arrived, which is logged.
+    pub fn of<B>(request: &hyper::Request<B>, remote: SocketAddr) -> Arc<Self> {
+        let info = Self {
+            id: request_id(request.headers()),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            // IPv4 addresses of a socket for both families, as IPv4.
+            client: remote.ip().to_canonical(),
+            started: Instant::now(),
+            answered: OnceLock::new(),
+        };
+        tracing::debug!(
+            target: "poolwise::arrival",
+            request_id = &*info.id,
+            method = info.method.as_str(),
+            path = &*info.path,
+            client = %info.client,
+        );
+        Arc::new(info)
+    }
+
     /// The log line of a request that is over: with the status and the bytes of the body that went
     /// out, if an answer began, and how it ended where that was not as it should.
     pub fn log(&self, answer: Option<(StatusCode, u64)>, outcome: Option<&'static str>) {

@@ -1,9 +1,8 @@
 //! One request from the connection to the log line: identify, route, answer, observe.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -15,7 +14,7 @@ use poem::{Addr, Endpoint, EndpointExt, Request, Response};
 
 use super::error::{Kind, Problem, problem_of};
 use super::observed::Observed;
-use super::request::{RequestInfo, request_id};
+use super::request::RequestInfo;
 use super::spec::Spec;
 use super::{State, landing};
 
@@ -26,6 +25,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     routes: BoxEndpoint<'static>,
     spec: Spec,
+    state: Arc<State>,
 }
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,8 +34,8 @@ impl Service {
     /// The service over `state`.
     pub fn new(state: Arc<State>) -> Self {
         let spec = Spec::new();
-        let routes = landing::routes(state, &spec).map_to_response().boxed();
-        Self(Arc::new(Inner { routes, spec }))
+        let routes = landing::routes(state.clone(), &spec).map_to_response().boxed();
+        Self(Arc::new(Inner { routes, spec, state }))
     }
 
     /// Answers one request. Every answer, also to a panic, has a request id and a log line.
@@ -45,14 +45,7 @@ impl Service {
         local: SocketAddr,
         remote: SocketAddr,
     ) -> hyper::Response<Observed> {
-        let info = Arc::new(RequestInfo {
-            id: request_id(request.headers()),
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            client: client_address(remote),
-            started: Instant::now(),
-            answered: OnceLock::new(),
-        });
+        let info = RequestInfo::of(&request, remote);
         let address = |socket| Addr::SocketAddr(socket);
         let mut request = Request::from((
             request,
@@ -64,16 +57,17 @@ impl Service {
         let mut unanswered = Unanswered(Some(info.clone()));
         let routed = AssertUnwindSafe(self.route(request, &info)).catch_unwind().await;
         unanswered.0 = None;
-        let mut response = routed.unwrap_or_else(|_| {
+        let response = routed.unwrap_or_else(|_| {
             let problem =
                 Problem::new(Kind::Internal, "Something went wrong that you cannot mend.");
             problem.into_response_for(&info.id)
         });
-        let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
-        response.headers_mut().insert(X_REQUEST_ID, id);
-        let response: hyper::Response<_> = response.into();
-        let status = response.status();
-        response.map(|body| Observed::new(body, info, status))
+        finish(response, info)
+    }
+
+    /// From now on `/health/ready` says that the service is stopping.
+    pub(super) fn drain(&self) {
+        self.0.state.health.drain();
     }
 
     async fn route(&self, request: Request, info: &RequestInfo) -> Response {
@@ -110,7 +104,11 @@ impl Drop for Unanswered {
     }
 }
 
-/// IPv4 addresses of a socket for both families, as IPv4.
-fn client_address(remote: SocketAddr) -> IpAddr {
-    remote.ip().to_canonical()
+/// An answer on its way: with its request's id, counted and logged when it is over.
+pub(super) fn finish(mut response: Response, info: Arc<RequestInfo>) -> hyper::Response<Observed> {
+    let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    let response: hyper::Response<_> = response.into();
+    let status = response.status();
+    response.map(|body| Observed::new(body, info, status))
 }

@@ -13,6 +13,7 @@ mod config;
 mod contract;
 mod doors;
 mod faults;
+mod health;
 mod http;
 mod lab;
 mod leases;

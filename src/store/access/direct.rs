@@ -129,6 +129,10 @@ impl Access for Direct {
             waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
+
+    fn is_fixed(&self) -> bool {
+        false
+    }
 }
 
 /// A connection of this request alone. Fields drop in order: the connection closes, then its place
