@@ -32,6 +32,8 @@ use crate::store::cache::{Fault, ServerWatch};
 
 /// Looks of which the median is taken.
 const LOOKS: usize = 5;
+/// Before there are so many, one that was slow by chance would decide.
+const ENOUGH_LOOKS: usize = 3;
 
 /// What is known of the state of the service.
 pub struct Health {
@@ -200,7 +202,7 @@ impl KnownDatabase {
     fn median(&self) -> Option<Duration> {
         let mut sorted: Vec<Duration> = self.latencies.iter().copied().collect();
         sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied()
+        sorted.get(sorted.len() / 2).copied().filter(|_| sorted.len() >= ENOUGH_LOOKS)
     }
 
     fn saw(&mut self, seen: Seen, limits: &config::Health) {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{MOST, becomes, health, pool, ready, reason};
-use crate::harness::{Backend, Client, Database, FEW, Service, Setup, connect, subject};
+use crate::harness::{
+    Backend, Client, Database, FEW, Postgres, Service, Setup, connect, eventually, subject,
+};
 
 /// Clients that ask again and again until they are stopped.
 struct Load {
@@ -46,9 +48,9 @@ impl Load {
 async fn readiness_does_not_depend_on_how_much_of_a_pool_is_in_use() {
     let long = std::env::var_os("POOLWISE_LONG").is_some_and(|value| value == "1");
     let lasts = Duration::from_secs(if long { 60 } else { 8 });
-    let setup = Setup::many(Backend::Postgres).subject("{ kind = \"pool\", size = 8 }", "\"none\"");
+    let setup = Setup::few(Backend::Postgres).subject("{ kind = \"pool\", size = 8 }", "\"none\"");
     let service = setup.start().await;
-    let load = Load::start(service.client, 20, "category=electronics");
+    let load = Load::start(service.client, 20, "limit=200");
     let began = Instant::now();
     let (mut asked, mut slowest, mut all_in_use) = (0, Duration::ZERO, 0);
     while began.elapsed() < lasts {
@@ -68,6 +70,55 @@ async fn readiness_does_not_depend_on_how_much_of_a_pool_is_in_use() {
         slowest.as_millis()
     );
     assert!(good > 20 && all_in_use > 0, "the test cannot fail");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_answers_while_the_pool_is_full_and_the_database_frozen() {
+    let server = Postgres::start();
+    let database = Database::on(&server, FEW).await;
+    let setup = Setup::of(&database).subject("{ kind = \"pool\", size = 2 }", "\"none\"");
+    let service = setup.start().await;
+    server.process.signal("STOP");
+    let load = Load::start(service.client, 6, "limit=1");
+    eventually("the pool is full", || service.gauges().in_use == 2).await;
+    eventually("and the others wait", || service.gauges().waiting == 4).await;
+    let mut times = Vec::new();
+    for path in ["/health", "/health_check", "/health/ready", "/health/live"].repeat(5) {
+        let asked = Instant::now();
+        let answer = service.client.get(path).await;
+        times.push(asked.elapsed());
+        assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    times.sort();
+    let [median, slowest] = [times.len() / 2, times.len() - 1].map(|place| times[place]);
+    println!("answered after {median:?}, the slowest after {slowest:?}");
+    assert!(median < Duration::from_millis(100), "{times:?}");
+    assert_eq!(pool(&health(service.client).await, "subject")["checked_out"], 2);
+    server.process.signal("CONT");
+    assert!(load.stop().await >= 6);
+}
+
+/// A request that holds the only connection for long lets nobody wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_is_in_use_and_lets_nobody_wait_is_healthy() {
+    let (database, service) = saturated("health.saturated_after = \"1s\"").await;
+    let mut other = connect(&database.url).await;
+    let lock = other.transaction().await.expect("a transaction begins");
+    lock.batch_execute("lock table products in access exclusive mode").await.expect("it locks");
+    let load = Load::start(service.client, 2, "limit=1");
+    eventually("the pool is full", || service.gauges().in_use == 2).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        let said = health(service.client).await;
+        assert_eq!(said["status"], "healthy", "{said}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let said = health(service.client).await;
+    let subject = pool(&said, "subject");
+    assert_eq!((&subject["utilization"], &subject["waiting"]), (&"full".into(), &0.into()));
+    lock.rollback().await.expect("it ends");
+    assert!(load.stop().await >= 2);
 }
 
 /// A service whose pool of two waits for a table that somebody else has locked.

@@ -76,7 +76,7 @@ async fn what_no_strategy_uses_is_unused() {
 fn limits_that_contradict_each_other_are_refused() {
     let found = Setup::of_server("sqlite")
         .with(
-            "health = { interval = \"0s\", wait_warning = \"2s\", utilization_warning = 95, utilization_critical = 101 }",
+            "health = { interval = \"0s\", wait_warning = \"2s\", utilization_warning = 101, utilization_critical = 90 }",
         )
         .problems();
     for part in

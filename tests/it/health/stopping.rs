@@ -88,6 +88,7 @@ fn answer(stream: &mut TcpStream) -> std::io::Result<Option<(Vec<u8>, bool)>> {
         got.extend_from_slice(&buffer[..read]);
         let Some(end) = got.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&got[..end]).to_lowercase();
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length: usize = length.expect("it is buffered").parse().expect("a number");
         let mut body = got.split_off(end + 4);
@@ -102,7 +103,11 @@ fn answer(stream: &mut TcpStream) -> std::io::Result<Option<(Vec<u8>, bool)>> {
 async fn sigterm_under_load_cuts_no_answer() {
     const CLIENTS: usize = 20;
     let setup = Setup::many(Backend::Postgres).buffering();
-    let setup = setup.with("database.pool_size = 8\nserver.shutdown_timeout = \"60s\"");
+    let patient = r#"
+        server = { shutdown_timeout = "60s", request_timeout = "2m" }
+        database = { pool_size = 8, wait_timeout = "60s" }
+    "#;
+    let setup = setup.with(patient);
     let mut service = ServeCommand::start(&setup, &[]);
     service.listens().await;
     service.becomes(200).await;
@@ -115,7 +120,11 @@ async fn sigterm_under_load_cuts_no_answer() {
             std::thread::spawn(move || drive(address, &expected, &seen))
         })
         .collect();
-    eventually("they are served", || seen.whole.load(Ordering::SeqCst) >= CLIENTS).await;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while seen.whole.load(Ordering::SeqCst) < CLIENTS {
+        assert!(Instant::now() < deadline, "they are not served: {}", service.log());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let before = seen.whole.load(Ordering::SeqCst);
     let asked = Instant::now();
     service.signal("TERM");

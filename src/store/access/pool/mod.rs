@@ -7,6 +7,7 @@ mod connections;
 mod upkeep;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
@@ -28,6 +29,8 @@ pub struct Pooled {
     pool: Pool<Connections>,
     timeouts: Timeouts,
     meter: Arc<AccessMeter>,
+    /// How many of those who wait are no request.
+    upkeep_waits: Arc<AtomicUsize>,
     _upkeep: AbortOnDropHandle<()>,
 }
 
@@ -93,9 +96,11 @@ impl AccessPlugin for Pooled {
             .build()
             .map_err(|error| StoreError::new(ErrorKind::Internal, error))?;
         fill(&pool, &timeouts).await?;
-        let upkeep = Upkeep { pool: pool.weak(), timeouts, keepalive };
+        let upkeep_waits = Arc::new(AtomicUsize::new(0));
+        let waits = upkeep_waits.clone();
+        let upkeep = Upkeep { pool: pool.weak(), timeouts, keepalive, waits };
         let upkeep = AbortOnDropHandle::new(tokio::spawn(upkeep.run()));
-        Ok(Arc::new(Self { pool, timeouts, meter: setup.meter, _upkeep: upkeep }))
+        Ok(Arc::new(Self { pool, timeouts, meter: setup.meter, upkeep_waits, _upkeep: upkeep }))
     }
 }
 
@@ -164,7 +169,7 @@ impl Access for Pooled {
             size: status.max_size,
             in_use: status.size.saturating_sub(status.available),
             idle: status.available,
-            waiting: status.waiting,
+            waiting: status.waiting.saturating_sub(self.upkeep_waits.load(Ordering::Relaxed)),
         }
     }
 }

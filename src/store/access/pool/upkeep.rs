@@ -3,6 +3,8 @@
 //! The size stays what it is: a new connection is open before the old one closes, and what died is
 //! made again without waiting for a request.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{Manager as _, Object, Pool, PoolError, TimeoutType, Timeouts, WeakPool};
@@ -22,6 +24,8 @@ pub(super) struct Upkeep {
     pub timeouts: Timeouts,
     /// Idle time after which a connection is asked for a sign of life; 0 for never.
     pub keepalive: Duration,
+    /// How many of those who wait for a connection are we, and no request.
+    pub waits: Arc<AtomicUsize>,
 }
 
 impl Upkeep {
@@ -49,7 +53,11 @@ impl Upkeep {
         let turns = if idle == 0 { 1 } else { self.in_need(pool) };
         let timeouts = Timeouts { wait, ..self.timeouts };
         for _ in 0..turns {
-            match pool.timeout_get(&timeouts).await {
+            let waits = usize::from(idle == 0);
+            self.waits.store(waits, Ordering::Relaxed);
+            let got = pool.timeout_get(&timeouts).await;
+            self.waits.store(0, Ordering::Relaxed);
+            match got {
                 Ok(object) => self.look_after(pool, object).await?,
                 Err(PoolError::Timeout(TimeoutType::Wait)) => break,
                 Err(error) => return Err(store_error(error)),
