@@ -59,6 +59,9 @@ struct Serve {
     /// Address and port to listen on, instead of server.listen
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Time to wait for a database and a Redis that are not there yet, instead of server.wait_for
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    wait_for: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -218,6 +221,9 @@ fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
             ))
         })?;
     }
+    if let Some(wait_for) = command.wait_for {
+        config.server.wait_for = wait_for;
+    }
     start_log(&config.log);
     runtime()?.block_on(async {
         let address = config.server.listen;
@@ -226,12 +232,19 @@ fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
                 "{address} cannot be listened on: {error}\nChoose another with --listen."
             ))
         })?;
-        let bar = progress_bar(config.seed.rows);
-        let ready = server::prepare(config, plugins, &|rows| show(&bar, rows)).await?;
-        bar.finish_and_clear();
         let address = listener.local_addr()?;
+        let listening =
+            server::Listening::start(listener, config.server.clone(), shutdown_signal());
+        let bar = progress_bar(config.seed.rows);
+        let on_progress = |rows| show(&bar, rows);
+        let ready = tokio::select! {
+            biased;
+            () = listening.stopping() => return Ok(()),
+            ready = server::prepare(config, plugins, &on_progress) => ready?,
+        };
+        bar.finish_and_clear();
         tracing::info!("serving at http://{address} (Swagger UI: http://{address}/docs)");
-        ready.serve(listener, shutdown_signal()).await;
+        listening.serve(ready).await;
         tracing::info!("stopped");
         Ok(())
     })

@@ -19,6 +19,7 @@ const SLOT: Duration = Duration::from_secs(WINDOW.as_secs() / SLOTS as u64);
 pub struct Window {
     started: Instant,
     slots: Mutex<[Slot; SLOTS]>,
+    total: Counter,
 }
 
 struct Slot {
@@ -46,7 +47,11 @@ impl Default for Window {
             number: 0,
             micros: Histogram::new(2).expect("2 significant digits are valid"),
         };
-        Self { started: Instant::now(), slots: Mutex::new(std::array::from_fn(slot)) }
+        Self {
+            started: Instant::now(),
+            slots: Mutex::new(std::array::from_fn(slot)),
+            total: Counter::default(),
+        }
     }
 }
 
@@ -62,11 +67,26 @@ impl Window {
         }
         let micros = duration.as_micros().min(u128::from(u32::MAX)) as u64;
         slot.micros.record(micros).expect("it grows as needed");
+        self.total.inc();
+    }
+
+    /// How many samples there were since the start.
+    pub fn total(&self) -> u64 {
+        self.total.get()
     }
 
     /// The percentiles of the last 60 s.
     pub fn percentiles(&self) -> Percentiles {
-        let oldest = (self.number() + 1).saturating_sub(SLOTS as u64);
+        self.percentiles_of(SLOTS as u64)
+    }
+
+    /// The percentiles of the last 5 to 10 s, for judging how things are now.
+    pub fn recent(&self) -> Percentiles {
+        self.percentiles_of(2)
+    }
+
+    fn percentiles_of(&self, slots: u64) -> Percentiles {
+        let oldest = (self.number() + 1).saturating_sub(slots);
         let mut all = Histogram::<u32>::new(2).expect("2 significant digits are valid");
         for slot in self.slots.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             if slot.number >= oldest {
@@ -172,6 +192,8 @@ pub struct StrategyMeter {
     pub bytes: Counter,
     /// From the request to the last byte handed to the socket.
     pub latency: Window,
+    /// Answers that came from the database: each is a sign of its life.
+    pub from_database: Counter,
     /// Its access method.
     pub access: Arc<AccessMeter>,
     /// Its cache.

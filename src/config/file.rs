@@ -15,6 +15,7 @@ pub(super) struct File {
     pub log: Log,
     pub database: Database,
     pub cache: Cache,
+    pub health: super::Health,
     pub seed: Seed,
     pub rate_limit: RateLimit,
     pub strategies: BTreeMap<String, Strategy>,
@@ -37,6 +38,10 @@ pub(super) struct Server {
     pub send_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub drain_delay: Duration,
+    #[serde(with = "humantime_serde")]
+    pub wait_for: Duration,
     pub body_buffer: ByteSize,
     pub body_budget: ByteSize,
     pub replicas: u32,

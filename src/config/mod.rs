@@ -5,6 +5,7 @@
 
 mod database_url;
 mod file;
+mod health;
 mod layers;
 mod list;
 mod redis;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use file::{Backend, LogFormat, PreparedStatements, Recycle, SslMode};
+pub use health::Health;
 pub use layers::{DEFAULTS, Environment};
 pub use redis::RootCertificates;
 pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};

@@ -11,7 +11,7 @@ use super::file::{self, Backend, File, LogFormat, PreparedStatements, Recycle};
 use super::redis::{RootCertificates, redis};
 use super::url::{DatabaseUrl, RedisUrl};
 use super::visitors::{CorsOrigins, RateLimit, cors_origins, header_size, rate_limit};
-use super::{PluginCheck, PluginKind, STANDARD_STRATEGIES};
+use super::{Health, PluginCheck, PluginKind, STANDARD_STRATEGIES};
 
 /// A configuration in which every rule holds.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Config {
     pub database: Database,
     /// What all strategies share of the cache.
     pub cache: Cache,
+    /// How the service judges its own state.
+    pub health: Health,
     /// The data set.
     pub seed: Seed,
     /// How much one client may ask for.
@@ -58,6 +60,8 @@ pub struct Server {
     pub request_timeout: Duration,
     pub send_timeout: Duration,
     pub shutdown_timeout: Duration,
+    pub drain_delay: Duration,
+    pub wait_for: Duration,
     pub body_buffer: usize,
     pub body_budget: usize,
     pub replicas: u32,
@@ -233,6 +237,8 @@ pub(super) fn resolve(
     }
     let log = log(file.log, problems);
     let rate_limit = rate_limit(file.rate_limit, problems);
+    let health = file.health;
+    health.check(problems);
     let mut strategies = Vec::new();
     for (name, raw) in file.strategies {
         strategies.extend(strategy(name, raw, &database, plugins, problems));
@@ -250,9 +256,21 @@ pub(super) fn resolve(
         let key = key_of(&database, &strategies, url);
         Some(if names_its_key { problem } else { format!("`{key}`: {problem}") })
     }));
-    let warnings = warnings(&server, &database, &cache);
+    let mut warnings = warnings(&server, &database, &cache);
+    warnings.extend(health.warnings());
     let merged = Merged(merged);
-    Some(Config { server, log, database, cache, seed, rate_limit, strategies, warnings, merged })
+    Some(Config {
+        server,
+        log,
+        database,
+        cache,
+        health,
+        seed,
+        rate_limit,
+        strategies,
+        warnings,
+        merged,
+    })
 }
 
 fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
@@ -285,6 +303,8 @@ fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
         request_timeout: raw.request_timeout,
         send_timeout: raw.send_timeout,
         shutdown_timeout: raw.shutdown_timeout,
+        drain_delay: raw.drain_delay,
+        wait_for: raw.wait_for,
         body_buffer: raw.body_buffer.as_u64() as usize,
         body_budget: raw.body_budget.as_u64() as usize,
         replicas: raw.replicas,

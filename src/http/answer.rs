@@ -15,7 +15,7 @@ use super::negotiate::{accepts_json, coding, entity_tag, none_match};
 use super::observed::{streamed, whole};
 use super::request::{Answered, RequestInfo};
 use crate::query::ProductQuery;
-use crate::store::{Body, Reply, RequestContext, Strategy, Timing};
+use crate::store::{Body, CacheStatus, Reply, RequestContext, Strategy, Timing};
 
 /// A product.
 #[derive(Object)]
@@ -139,6 +139,9 @@ pub(super) async fn answer<S: Shape>(
         tracing::warn!(request_id = %info.id, strategy = &*strategy.name, %error, "no answer");
         Problem::of_store(&error)
     })?;
+    if reply.cache.is_none_or(|cache| cache == CacheStatus::Miss) {
+        strategy.meter.from_database.inc();
+    }
     if let Some(id) = query.id()
         && reply.body.is_empty()
     {
@@ -219,8 +222,8 @@ impl<'a> InFlight<'a> {
     }
 
     /// From here on [`super::Observed`] counts the request down.
-    fn hand_over(mut self, cache: Option<crate::store::CacheStatus>) {
-        use crate::store::CacheStatus::{Bypass, Coalesced, Hit, Miss};
+    fn hand_over(mut self, cache: Option<CacheStatus>) {
+        use CacheStatus::{Bypass, Coalesced, Hit, Miss};
         let meter = &self.strategy.meter.cache;
         match cache {
             Some(Hit) => meter.hits.inc(),

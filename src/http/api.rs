@@ -11,6 +11,7 @@ use poem_openapi::{ApiResponse, OpenApi, Tags};
 use super::State;
 use super::answer::{Many, One, Products, answer};
 use super::error::{Kind, Problem};
+use super::health::{HealthAnswer, Liveness, ReadyAnswer};
 use super::parameters::{ListQuery, NoQuery};
 use super::request::RequestInfo;
 use super::stats::{self, Stats, StrategyInfo};
@@ -157,6 +158,44 @@ impl Api {
     #[oai(path = "/stats", method = "get", operation_id = "stats", tag = "Tag::Observe")]
     async fn stats(&self, _none: NoQuery) -> Result<Json<Stats>, Problem> {
         Ok(Json(stats::stats(&self.state)))
+    }
+
+    /// The state of the service
+    ///
+    /// Healthy, warning, degraded or critical, since when, why, and what it was judged by; from
+    /// memory. 503 when critical, so that a monitor that knows nothing but statuses can tell; a load
+    /// balancer asks `/health/ready`.
+    #[oai(path = "/health", method = "get", operation_id = "health", tag = "Tag::Observe")]
+    async fn health(&self, _none: NoQuery) -> HealthAnswer {
+        self.state.health.report().into()
+    }
+
+    /// The state of the service, under another name
+    #[oai(
+        path = "/health_check",
+        method = "get",
+        operation_id = "health_check",
+        tag = "Tag::Observe"
+    )]
+    async fn health_check(&self, _none: NoQuery) -> HealthAnswer {
+        self.state.health.report().into()
+    }
+
+    /// Whether the process lives
+    ///
+    /// 200 for as long as it answers, whatever else is down.
+    #[oai(path = "/health/live", method = "get", operation_id = "live", tag = "Tag::Observe")]
+    async fn live(&self, _none: NoQuery) -> Json<Liveness> {
+        Json(Liveness { live: true })
+    }
+
+    /// Whether requests should be sent here
+    ///
+    /// Not while it is starting or stopping, nor when the database cannot be reached. How much of the
+    /// pools is in use does not matter.
+    #[oai(path = "/health/ready", method = "get", operation_id = "ready", tag = "Tag::Observe")]
+    async fn ready(&self, _none: NoQuery) -> ReadyAnswer {
+        self.state.health.phase().into()
     }
 
     /// Nothing

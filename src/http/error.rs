@@ -69,13 +69,14 @@ pub(super) enum Kind {
     Conflict,
     Unreachable,
     NotPrepared,
+    Starting,
     TooLarge,
     Timeout,
 }
 
 impl Kind {
     /// Every kind that an endpoint can answer with, for the spec.
-    const DOCUMENTED: [Kind; 13] = [
+    const DOCUMENTED: [Kind; 14] = [
         Kind::BadParameter,
         Kind::NotFound,
         Kind::MethodNotAllowed,
@@ -87,6 +88,7 @@ impl Kind {
         Kind::Conflict,
         Kind::Unreachable,
         Kind::NotPrepared,
+        Kind::Starting,
         Kind::TooLarge,
         Kind::Timeout,
     ];
@@ -124,6 +126,9 @@ impl Kind {
             Kind::NotPrepared => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-prepared", "The database is not set up")
             }
+            Kind::Starting => {
+                (StatusCode::SERVICE_UNAVAILABLE, "starting", "The service is starting")
+            }
             Kind::TooLarge => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too-large",
@@ -135,7 +140,7 @@ impl Kind {
 
     /// Seconds after which to come back, where that is worth it.
     fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Kind::Saturated | Kind::Conflict).then_some("1")
+        matches!(self, Kind::Saturated | Kind::Conflict | Kind::Starting).then_some("1")
     }
 }
 
@@ -273,7 +278,7 @@ impl ApiResponse for Problem {
                         "This client asked for more than `[rate_limit]` allows; come back after `Retry-After`"
                     }
                     StatusCode::SERVICE_UNAVAILABLE => {
-                        "Saturated or in conflict (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
+                        "Saturated, in conflict or starting (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
                     }
                     StatusCode::GATEWAY_TIMEOUT => "The database took too long",
                     _ => "The service failed; the log has the detail under the request id",

@@ -5,6 +5,8 @@ mod api;
 mod client;
 mod cors;
 mod error;
+mod front;
+mod health;
 mod landing;
 mod negotiate;
 mod observed;
@@ -24,6 +26,9 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
+pub use front::Front;
+pub use health::Health;
+pub(crate) use health::watch;
 pub use observed::Observed;
 pub use rate_limit::RateLimit;
 pub use sampler::Sampler;
@@ -48,6 +53,15 @@ pub struct State {
     pub budget: Budget,
     /// What the background sampler saw last.
     pub sampler: Arc<Sampler>,
+    /// What is known of the state of the service.
+    pub health: Health,
     /// When the process started to serve.
     pub started: Instant,
+}
+
+impl State {
+    /// Whether the service was asked to stop.
+    pub fn is_draining(&self) -> bool {
+        self.health.is_draining()
+    }
 }

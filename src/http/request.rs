@@ -22,6 +22,26 @@ pub(super) struct RequestInfo {
 }
 
 impl RequestInfo {
+    /// A request of `client` that has just arrived, which is logged.
+    pub fn of<B>(request: &hyper::Request<B>, client: IpAddr) -> Arc<Self> {
+        let info = Self {
+            id: request_id(request.headers()),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            client,
+            started: Instant::now(),
+            answered: OnceLock::new(),
+        };
+        tracing::debug!(
+            target: "poolwise::arrival",
+            request_id = &*info.id,
+            method = info.method.as_str(),
+            path = &*info.path,
+            client = %info.client,
+        );
+        Arc::new(info)
+    }
+
     /// The log line of a request that is over: with the status and the bytes of the body that went
     /// out, if an answer began, and how it ended where that was not as it should.
     pub fn log(&self, answer: Option<(StatusCode, u64)>, outcome: Option<&'static str>) {
@@ -55,7 +75,7 @@ impl Answered {
 }
 
 /// The client's `X-Request-Id` if it is harmless, or a new one.
-pub(super) fn request_id(headers: &HeaderMap) -> Arc<str> {
+fn request_id(headers: &HeaderMap) -> Arc<str> {
     let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
     match given.filter(|id| is_harmless(id)) {
         Some(id) => id.into(),

@@ -47,9 +47,7 @@ impl Sampler {
             redis: None,
         };
         let sampler = Arc::new(Self { latest: ArcSwap::from_pointee(first) });
-        let stores = strategies.iter().filter_map(|strategy| strategy.cache.as_ref());
-        let redis = stores.filter_map(|store| store.watch()).next();
-        let task = tokio::spawn(run(sampler.clone(), own, database, redis));
+        let task = tokio::spawn(run(sampler.clone(), own, database, strategies.cache_server()));
         (sampler, tokio_util::task::AbortOnDropHandle::new(task))
     }
 

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -17,7 +16,7 @@ use super::cors::Cors;
 use super::error::{Kind, Problem, problem_of};
 use super::observed::Observed;
 use super::rate_limit::{Allowance, counts};
-use super::request::{RequestInfo, request_id};
+use super::request::RequestInfo;
 use super::spec::Spec;
 use super::{State, landing, page};
 
@@ -48,31 +47,19 @@ impl Service {
         local: SocketAddr,
         remote: SocketAddr,
     ) -> hyper::Response<Observed> {
-        let info = Arc::new(RequestInfo {
-            id: request_id(request.headers()),
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            client: self.0.state.rate_limit.load().client(remote, request.headers()),
-            started: Instant::now(),
-            answered: OnceLock::new(),
-        });
+        let client = self.0.state.rate_limit.load().client(remote, request.headers());
+        let info = RequestInfo::of(&request, client);
         let cors = Cors::of(&self.0.state.config.server.cors_origins, request.headers());
         let (early, allowance) = self.0.at_the_door(&request, &cors, &info);
         let mut response = match early {
             Some(response) => response,
             None => self.routed(request, (local, remote), &info).await,
         };
-        let headers = response.headers_mut();
-        let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
-        headers.insert(X_REQUEST_ID, id);
         if let Some(allowance) = allowance {
-            allowance.write(headers);
+            allowance.write(response.headers_mut());
         }
-        cors.write(headers);
-        page::secure(headers);
-        let response: hyper::Response<_> = response.into();
-        let status = response.status();
-        response.map(|body| Observed::new(body, info, status))
+        cors.write(response.headers_mut());
+        finish(response, info)
     }
 
     /// What the routes answer, also if they panic.
@@ -98,6 +85,11 @@ impl Service {
                 Problem::new(Kind::Internal, "Something went wrong that you cannot mend.");
             problem.into_response_for(&info.id)
         })
+    }
+
+    /// From now on `/health/ready` says that the service is stopping.
+    pub(super) fn drain(&self) {
+        self.0.state.health.drain();
     }
 
     async fn route(&self, request: Request, info: &RequestInfo) -> Response {
@@ -167,4 +159,14 @@ impl Drop for Unanswered {
             info.log(None, Some("client left before the answer"));
         }
     }
+}
+
+/// An answer on its way: with its request's id, counted and logged when it is over.
+pub(super) fn finish(mut response: Response, info: Arc<RequestInfo>) -> hyper::Response<Observed> {
+    let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    page::secure(response.headers_mut());
+    let response: hyper::Response<_> = response.into();
+    let status = response.status();
+    response.map(|body| Observed::new(body, info, status))
 }

@@ -276,7 +276,7 @@ fn add_examples(path: &str, status: &str, response: &mut Value) {
     for (media_type, content) in content {
         if media_type.starts_with(PROBLEM_JSON) {
             content["example"] = problem_example(status);
-        } else if let Some(example) = example(path) {
+        } else if let Some(example) = example(path, status) {
             content["example"] = example;
         }
     }
@@ -334,7 +334,41 @@ fn problem_example(status: &str) -> Value {
     example
 }
 
-fn example(path: &str) -> Option<Value> {
+fn health_example(status: &str) -> Value {
+    let (state, reasons) = match status {
+        "503" => ("critical", json!(["The database (database.url) does not answer within 600ms."])),
+        _ => ("healthy", json!([])),
+    };
+    let (database, latency) = match status {
+        "503" => ("down", Value::Null),
+        _ => ("up", json!(0.412)),
+    };
+    let since = "2026-01-02T01:00:00.000Z";
+    json!({
+        "status": state, "timestamp": "2026-01-02T03:04:05.678Z", "since": since,
+        "reasons": reasons, "ready": status != "503",
+        "checks": {
+            "database": {
+                "key": "database.url", "status": database, "latency_ms": latency,
+                "latency_median_ms": latency, "since": since,
+            },
+            "other_databases": [],
+            "redis": { "status": "up", "latency_ms": 0.121, "since": since },
+            "db_pool": {
+                "size": 16, "checked_in": 13, "checked_out": 3, "overflow": 0, "total_capacity": 16,
+                "utilization_percent": 18.75, "utilization": "normal", "waiting": 0, "fleet": null,
+                "strategies": [{
+                    "strategy": "pooled", "fixed": true,
+                    "size": 8, "checked_in": 5, "checked_out": 3, "overflow": 0, "total_capacity": 8,
+                    "utilization_percent": 37.5, "utilization": "normal", "waiting": 0,
+                    "wait_p95_ms": 0.05, "waiting_for_seconds": null,
+                }],
+            },
+        },
+    })
+}
+
+fn example(path: &str, status: &str) -> Option<Value> {
     let product = json!({
         "id": 1, "sku": "EL0001", "name": "Solar Lamp", "category": "electronics", "price": 12.50,
         "stock": 3, "created_at": "2024-01-02T03:04:05.000000Z",
@@ -362,8 +396,12 @@ fn example(path: &str) -> Option<Value> {
             "cache": { "name": "memory", "options": {} },
             "stats": strategy,
         }]),
+        "/health" | "/health_check" => health_example(status),
+        "/health/live" => json!({ "live": true }),
+        "/health/ready" if status == "503" => json!({ "ready": false, "status": "draining" }),
+        "/health/ready" => json!({ "ready": true, "status": "ready" }),
         "/stats" => json!({
-            "sample_age_seconds": 0.412, "uptime_seconds": 86.2,
+            "health": "healthy", "sample_age_seconds": 0.412, "uptime_seconds": 86.2,
             "process": {
                 "cpu_seconds": 12.61, "cpu_percent": 41.3, "resident_bytes": 41_943_040u64,
                 "virtual_bytes": 1_200_000_000u64, "threads": 11,

@@ -13,6 +13,8 @@ use crate::store::Strategy;
 /// of the last 60 s; `null` is what there is none of, or what cannot be seen.
 #[derive(Debug, Clone, Object)]
 pub(super) struct Stats {
+    /// The state of the service in a word; `GET /health` says why.
+    health: super::health::HealthState,
     /// When the figures of process, database and Redis were taken, in seconds before this answer.
     sample_age_seconds: f64,
     /// Seconds since the service started.
@@ -252,6 +254,7 @@ impl From<&crate::config::PluginChoice> for PluginInfo {
 pub(super) fn stats(state: &State) -> Stats {
     let sample = state.sampler.latest();
     Stats {
+        health: state.health.state(),
         sample_age_seconds: round(sample.taken.elapsed().as_secs_f64()),
         uptime_seconds: round(state.started.elapsed().as_secs_f64()),
         process: sample.process.clone(),

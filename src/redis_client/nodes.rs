@@ -28,8 +28,8 @@ pub struct Seen {
     pub primary: bool,
     /// How many times it was asked before.
     pub asked: u64,
-    /// The text of `INFO`, or why there is none.
-    pub info: Result<String, String>,
+    /// Its answer as text, or why there is none.
+    pub said: Result<String, String>,
 }
 
 struct Node {
@@ -58,6 +58,18 @@ impl Nodes {
     /// # Errors
     /// Why the nodes of a cluster cannot be told.
     pub async fn info(&mut self, limit: Duration) -> Result<Vec<Seen>, String> {
+        self.ask("INFO", limit).await
+    }
+
+    /// A sign of life of each, as [`Nodes::info`].
+    ///
+    /// # Errors
+    /// Why the nodes of a cluster cannot be told.
+    pub async fn ping(&mut self, limit: Duration) -> Result<Vec<Seen>, String> {
+        self.ask("PING", limit).await
+    }
+
+    async fn ask(&mut self, command: &str, limit: Duration) -> Result<Vec<Seen>, String> {
         let until = tokio::time::Instant::now() + limit;
         let late = format!("no answer within {}", humantime::format_duration(limit));
         if self.client.cluster && self.is_stale() {
@@ -71,9 +83,9 @@ impl Nodes {
         let Self { client, nodes, .. } = self;
         let asking = nodes.iter_mut().map(|node| async {
             let asked = node.asked;
-            let info = timeout_at(until, node.info(client)).await;
-            let info = info.unwrap_or_else(|_| Err(late.clone()));
-            Seen { name: node.name.clone(), primary: node.primary, asked, info }
+            let said = timeout_at(until, node.ask(command, client)).await;
+            let said = said.unwrap_or_else(|_| Err(late.clone()));
+            Seen { name: node.name.clone(), primary: node.primary, asked, said }
         });
         Ok(join_all(asking).await)
     }
@@ -140,7 +152,7 @@ impl Node {
         Self { name, primary, server, connection: None, asked: 0, owed: None }
     }
 
-    async fn info(&mut self, client: &Client) -> Result<String, String> {
+    async fn ask(&mut self, command: &str, client: &Client) -> Result<String, String> {
         if self.owed.is_some_and(|since| since.elapsed() > GIVE_UP) {
             self.connection = None;
         }
@@ -153,9 +165,9 @@ impl Node {
         };
         self.owed.get_or_insert_with(Instant::now);
         self.asked += 1;
-        let info = redis::cmd("INFO").query_async(connection).await;
+        let said = redis::cmd(command).query_async(connection).await;
         self.owed = None;
-        info.map_err(|error| {
+        said.map_err(|error| {
             self.connection = None;
             why(&error)
         })

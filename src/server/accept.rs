@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,29 +14,36 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::stalled::CutStalled;
 use crate::config;
-use crate::http::Service;
+use crate::http::Front;
 
 /// After an accept error that is not the client's fault, such as too many open files.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Accepts until `shutdown`, then waits for what is in flight.
+/// Accepts until `shutdown` and for `server.drain_delay` after it, then waits for what is in flight.
 pub(super) async fn serve(
     listener: TcpListener,
-    service: Service,
+    front: Arc<Front>,
     settings: &config::Server,
     shutdown: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(settings.max_connections));
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let (stream, remote, place) = accepted;
-        let Ok(local) = stream.local_addr() else { continue };
-        serve_connection(stream, (local, remote), place, &service, settings, &graceful);
+    let accepting = async || {
+        loop {
+            let (stream, remote, place) = accept(&listener, &places).await;
+            let Ok(local) = stream.local_addr() else { continue };
+            serve_connection(stream, (local, remote), place, &front, settings, &graceful);
+        }
+    };
+    tokio::select! {
+        () = shutdown => {}
+        () = accepting() => unreachable!("it goes on for ever"),
+    }
+    front.drain();
+    tokio::select! {
+        biased;
+        () = tokio::time::sleep(settings.drain_delay) => {}
+        () = accepting() => unreachable!("it goes on for ever"),
     }
     drop(listener);
     let in_flight = graceful.count();
@@ -73,7 +79,7 @@ fn serve_connection(
     stream: TcpStream,
     (local, remote): (SocketAddr, SocketAddr),
     place: OwnedSemaphorePermit,
-    service: &Service,
+    front: &Arc<Front>,
     settings: &config::Server,
     graceful: &GracefulShutdown,
 ) {
@@ -81,10 +87,10 @@ fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let service = service.clone();
+    let front = front.clone();
     let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.call(request, local, remote).await) }
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.call(request, local, remote).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

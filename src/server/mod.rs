@@ -1,6 +1,7 @@
 //! Wiring: from a configuration to a running service, and the loop that accepts connections.
 
 mod accept;
+mod patience;
 mod stalled;
 
 use std::sync::Arc;
@@ -8,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::Config;
+use self::patience::Patience;
+use crate::config::{self, Config};
 use crate::encode::{BodyLimits, Budget};
-use crate::http::{RateLimit, Sampler, Service, State};
+use crate::http::{self, Front, Health, RateLimit, Sampler, Service, State};
 use crate::seed;
 use crate::store::access;
 use crate::store::backend::OnProgress;
@@ -26,8 +30,7 @@ pub struct Ready {
     service: Service,
     config: Arc<Config>,
     state: Arc<State>,
-    _sampling: tokio_util::task::AbortOnDropHandle<()>,
-    _limiting: tokio_util::task::AbortOnDropHandle<()>,
+    _looking: Vec<AbortOnDropHandle<()>>,
 }
 
 /// Opens the databases, fills the one of `database.url` where that is allowed, and opens every strategy.
@@ -43,6 +46,8 @@ pub async fn prepare(
         tracing::warn!("{warning}");
     }
     let backends = Backends::new(&config)?;
+    let patience = Patience::of(&config);
+    patience.databases(&config, &backends).await?;
     let main = backends.get(&config.database.url);
     let named = |error: StoreError, url| error.during(&format!("`{}`", config.url_key(url)));
     let loaded = seed::prepare(main, &config.seed, on_progress).await;
@@ -52,9 +57,9 @@ pub async fn prepare(
         tracing::info!(rows = loaded.rows, seconds, "the data set was loaded");
     }
     // What was loaded just now may still be on its way to a replica.
-    let patience = if loaded.is_some() { REPLICATION } else { Duration::ZERO };
+    let replication = if loaded.is_some() { REPLICATION } else { Duration::ZERO };
     for (url, backend) in backends.iter().filter(|(url, _)| **url != config.database.url) {
-        let found = seed::wait_for(backend, patience).await;
+        let found = seed::wait_for(backend, replication).await;
         found.map_err(|error| named(error, url))?;
     }
     let budget = Budget::new(config.server.body_budget);
@@ -67,6 +72,7 @@ pub async fn prepare(
             tracing::info!("{}", sum.text);
         }
     }
+    patience.redis(&strategies).await;
     let (sampler, sampling) = Sampler::start(main.clone(), &strategies);
     let config = Arc::new(config);
     let state = Arc::new(State {
@@ -74,13 +80,16 @@ pub async fn prepare(
         rate_limit: ArcSwap::from_pointee(RateLimit::new(&config.rate_limit)),
         rate_limited: Default::default(),
         config: config.clone(),
+        health: Health::new(&config),
         budget,
         sampler,
         started: Instant::now(),
     });
+    let mut looking = http::watch(&state, &backends).await;
+    looking.push(sampling);
     let service = Service::new(state.clone());
-    let limiting = RateLimit::keep_small(state.clone());
-    Ok(Ready { service, config, state, _sampling: sampling, _limiting: limiting })
+    looking.push(RateLimit::keep_small(state.clone()));
+    Ok(Ready { service, config, state, _looking: looking })
 }
 
 impl Ready {
@@ -92,7 +101,54 @@ impl Ready {
     /// Serves connections of `listener` until `shutdown` resolves, then lets the answers in flight
     /// finish for at most `server.shutdown_timeout`. Statements that were abandoned are cancelled.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        accept::serve(listener, self.service, &self.config.server, shutdown).await;
+        let front = Arc::new(Front::new());
+        front.open(self.service);
+        accept::serve(listener, front, &self.config.server, shutdown).await;
+        access::cancelled().await;
+    }
+}
+
+/// A listener that is answered before there is anything to serve: that the service is starting.
+pub struct Listening {
+    front: Arc<Front>,
+    stopping: watch::Receiver<bool>,
+    accepting: AbortOnDropHandle<()>,
+}
+
+impl Listening {
+    /// Answers connections of `listener` until `shutdown` resolves.
+    pub fn start(
+        listener: TcpListener,
+        settings: config::Server,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let front = Arc::new(Front::new());
+        let (stop, stopping) = watch::channel(false);
+        let accepting = {
+            let front = front.clone();
+            let shutdown = async move {
+                shutdown.await;
+                stop.send_replace(true);
+            };
+            tokio::spawn(async move { accept::serve(listener, front, &settings, shutdown).await })
+        };
+        Self { front, stopping, accepting: AbortOnDropHandle::new(accepting) }
+    }
+
+    /// Resolves when it was asked to stop.
+    pub fn stopping(&self) -> impl Future<Output = ()> + use<> {
+        let mut stopping = self.stopping.clone();
+        async move {
+            // An error says that it has stopped.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
+    }
+
+    /// Serves from now on, as [`Ready::serve`].
+    pub async fn serve(self, ready: Ready) {
+        self.front.open(ready.service.clone());
+        // A panic of the loop has been told already.
+        let _ = self.accepting.await;
         access::cancelled().await;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::access::{Access, AccessSetup};
 use super::backend::{self, Backend};
-use super::cache::{CacheSetup, CacheStore, Wrapped};
+use super::cache::{CacheSetup, CacheStore, ServerWatch, Wrapped};
 use super::plugin::Plugins;
 use super::{Breaker, Fetch, Source, StoreError};
 use crate::config::{self, Config, DatabaseUrl};
@@ -43,6 +43,12 @@ impl Backends {
     /// Every backend with its URL.
     pub fn iter(&self) -> impl Iterator<Item = (&DatabaseUrl, &Arc<dyn Backend>)> {
         self.0.iter().map(|(url, guarded)| (url, &guarded.backend))
+    }
+
+    /// The circuit breaker of this URL, which must be one of the configuration; `None` where config
+    /// wants none.
+    pub fn breaker(&self, url: &DatabaseUrl) -> Option<&Arc<Breaker>> {
+        self.0[url].breaker.as_ref()
     }
 
     /// The backend of this URL, which must be one of the configuration.
@@ -85,6 +91,11 @@ impl Strategies {
     /// Every strategy, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Strategy>> {
         self.strategies.iter()
+    }
+
+    /// A way to look at the server behind the caches, where some strategy has one.
+    pub fn cache_server(&self) -> Option<Box<dyn ServerWatch>> {
+        self.iter().filter_map(|strategy| strategy.cache.as_ref()).find_map(|store| store.watch())
     }
 }
 

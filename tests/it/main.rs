@@ -16,6 +16,7 @@ mod contract;
 mod doors;
 mod faults;
 mod head_limits;
+mod health;
 mod http;
 mod lab;
 mod leases;

@@ -112,7 +112,7 @@ impl Redis {
             }
         };
         let (alone, mut silent, mut all) = (seen.len() == 1, Vec::new(), Vec::new());
-        for Seen { name, asked, info, .. } in seen {
+        for Seen { name, asked, said: info, .. } in seen {
             match info {
                 Ok(text) => {
                     let node = self.nodes.entry(name).or_default();

@@ -192,11 +192,19 @@ impl Child {
             while !listens(pid, port) {
                 sleep(POLL).await;
             }
-            // It takes connections before the data set is loaded, and answers after.
-            match base.get("/noop", READY_WITHIN).await {
-                Ok((status, _)) if status.is_success() => Ok(()),
-                Ok((status, _)) => Err(NotReady::Request(format!("GET /noop answered {status}"))),
-                Err(error) => Err(NotReady::Request(format!("GET /noop: {error}"))),
+            // It takes connections before the data set is loaded, and says that it is starting.
+            loop {
+                return match base.get("/noop", READY_WITHIN).await {
+                    Ok((status, _)) if status.is_success() => Ok(()),
+                    Ok((status, _)) if status == 503 => {
+                        sleep(POLL).await;
+                        continue;
+                    }
+                    Ok((status, _)) => {
+                        Err(NotReady::Request(format!("GET /noop answered {status}")))
+                    }
+                    Err(error) => Err(NotReady::Request(format!("GET /noop: {error}"))),
+                };
             }
         };
         let watching = async {

@@ -112,6 +112,10 @@ impl Access for Direct {
         let in_use = self.limit - self.places.available_permits().min(self.limit);
         AccessGauges { size: self.limit, in_use, idle: 0, waiting: self.queue.waiting() }
     }
+
+    fn is_fixed(&self) -> bool {
+        false
+    }
 }
 
 /// A connection of this request alone. Fields drop in order: the connection closes, then its place

@@ -49,6 +49,11 @@ pub trait Access: Send + Sync {
     /// Its connections as they are now.
     fn gauges(&self) -> AccessGauges;
 
+    /// Whether its connections stay open between requests, a fixed number of them.
+    fn is_fixed(&self) -> bool {
+        true
+    }
+
     /// What a statement needs before it is sent.
     fn body_rule(&self) -> BodyRule<'_> {
         BodyRule::AsItComes

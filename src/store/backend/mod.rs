@@ -135,6 +135,12 @@ pub struct ServerView {
 pub trait Watch: Send {
     /// The server as it is now; `None` where there is no server.
     fn look(&mut self) -> BoxFuture<'_, Result<Option<ServerView>, StoreError>>;
+
+    /// Asks for a sign of life, at the least cost. Has no limit of time of its own.
+    ///
+    /// # Errors
+    /// Also when only this connection was closed: another may tell.
+    fn ping(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// Rows to load, one after another.

@@ -94,6 +94,16 @@ pub struct CacheServerView {
 pub trait ServerWatch: Send + Sync {
     /// The server as it is now.
     fn look(&self) -> BoxFuture<'_, Result<CacheServerView, Fault>>;
+
+    /// Asks for a sign of life, for at most `limit`.
+    fn ping(&self, limit: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move {
+            match tokio::time::timeout(limit, self.look()).await {
+                Ok(seen) => seen.map(drop),
+                Err(_) => Err(Fault::Failed("it does not answer".into())),
+            }
+        })
+    }
 }
 
 /// A plugin's constructor: a cache that config can name.

@@ -50,6 +50,10 @@ pub struct Postgres {
     pub socket: PathBuf,
     /// Who issued its certificate, where it has one.
     authority: Option<&'static Authority>,
+    /// How it is started.
+    server: Vec<String>,
+    /// What it was before it was killed; they look after the same folder.
+    before: Vec<Process>,
 }
 
 /// Makes the folder of a server's data, and says which settings it is to have besides.
@@ -127,18 +131,40 @@ impl Postgres {
         let arguments: Vec<&str> = server[1..].iter().map(String::as_str).collect();
         let log = folder.join("log");
         let process = Process::start(&folder, &log, &server[0], &arguments);
-        let postgres = Self { process, port, socket: folder, authority };
+        let before = Vec::new();
+        let postgres = Self { process, port, socket: folder, authority, server, before };
+        postgres.comes_up().then_some(postgres)
+    }
+
+    /// Waits until it answers; false when it has ended.
+    fn comes_up(&self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !postgres.answers() {
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
-            if !postgres.process.is_running() {
+        while !self.answers() {
+            let log = std::fs::read_to_string(self.socket.join("log")).unwrap_or_default();
+            if !self.process.is_running() {
                 eprintln!("PostgreSQL did not start:\n{log}");
-                return None;
+                return false;
             }
             assert!(Instant::now() < deadline, "PostgreSQL does not answer:\n{log}");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(10));
         }
-        Some(postgres)
+        true
+    }
+
+    /// Kills it and all its backends at once.
+    pub fn kill(&self) {
+        self.process.signal("KILL");
+    }
+
+    /// Starts it again, on the same port and data, and waits until it answers.
+    pub fn start_again(&mut self) {
+        // Whoever was killed is not reaped yet, and would be taken for one that runs.
+        let _ = std::fs::remove_file(self.socket.join("data").join("postmaster.pid"));
+        let arguments: Vec<&str> = self.server[1..].iter().map(String::as_str).collect();
+        let log = self.socket.join("log");
+        let process = Process::start(&self.socket, &log, &self.server[0], &arguments);
+        self.before.push(std::mem::replace(&mut self.process, process));
+        assert!(self.comes_up(), "it must start again");
     }
 
     fn answers(&self) -> bool {

@@ -203,6 +203,11 @@ impl Setup {
         self.with(&format!("strategies.subject = {{ access = {access}, cache = {cache} }}"))
     }
 
+    /// Its layers as files, for the command.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// The configuration, or what is wrong with it.
     pub fn load(&self) -> Result<Config, Problems> {
         config::load(&self.files, &Environment::default(), &Plugins::standard())

@@ -234,4 +234,8 @@ impl Watch for MysqlWatch {
             }))
         })
     }
+
+    fn ping(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.0.ping().await.map_err(|error| statement_error(&error)) })
+    }
 }

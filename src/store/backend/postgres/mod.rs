@@ -178,4 +178,13 @@ impl Watch for PostgresWatch {
             }))
         })
     }
+
+    fn ping(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        // The text says in pg_stat_activity whose it is.
+        const PING: &str = "select 1 /* poolwise health */";
+        Box::pin(async {
+            let answered = self.0.simple_query(PING).await;
+            answered.map(drop).map_err(|error| failure::of_statement(&error))
+        })
+    }
 }

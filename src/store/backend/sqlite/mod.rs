@@ -70,7 +70,8 @@ impl Backend for Sqlite {
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
-        Box::pin(async { Ok(Box::new(NoServer) as Box<dyn Watch>) })
+        let path = self.path.clone();
+        Box::pin(async { Ok(Box::new(SqliteWatch { path, thread: None }) as Box<dyn Watch>) })
     }
 
     fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>> {
@@ -99,12 +100,42 @@ impl Backend for Sqlite {
     }
 }
 
-/// An embedded database has no server to look at.
-struct NoServer;
+/// An embedded database has no server to look at, but a file that can be lost.
+struct SqliteWatch {
+    path: PathBuf,
+    /// Opened by the first ping.
+    thread: Option<SqliteThread>,
+}
 
-impl Watch for NoServer {
+impl Watch for SqliteWatch {
     fn look(&mut self) -> BoxFuture<'_, Result<Option<ServerView>, StoreError>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// An open file can still be read after it was deleted, so whether it is there is asked as well.
+    fn ping(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let path = self.path.clone();
+            let thread = match &mut self.thread {
+                Some(thread) => thread,
+                None => {
+                    let path = path.clone();
+                    let opening =
+                        SqliteThread::start("sqlite-health", move || open_reader(&path)).await?;
+                    self.thread.insert(opening)
+                }
+            };
+            let ask = move |connection: &mut rusqlite::Connection| {
+                if !path.exists() {
+                    let gone = format_args!("SQLite file {} is gone", path.display()).to_string();
+                    return Err(StoreError::new(ErrorKind::Unreachable, gone));
+                }
+                let read =
+                    connection.query_row("select count(*) from sqlite_schema", [], |_| Ok(()));
+                read.map_err(|error| store_error(&error))
+            };
+            thread.run(ask).await?
+        })
     }
 }
 

@@ -163,12 +163,27 @@ impl ServerWatch for RedisWatch {
             let mut sum = None;
             let mut failed = "it has no node that holds entries".to_owned();
             for node in seen.into_iter().filter(|node| node.primary) {
-                match node.info {
+                match node.said {
                     Ok(info) => add(sum.get_or_insert_default(), &redis::InfoDict::new(&info)),
                     Err(why) => failed = format!("{}: {why}", node.name),
                 }
             }
             sum.ok_or_else(|| fault(failed))
+        })
+    }
+
+    /// Of a cluster every primary must answer: the keys of the others are lost for now.
+    fn ping(&self, limit: Duration) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move {
+            let mut seen = self.0.lock().await.ping(limit).await.map_err(fault)?;
+            seen.retain(|node| node.primary);
+            if seen.is_empty() {
+                return Err(fault("it has no node that holds entries"));
+            }
+            seen.into_iter().try_for_each(|node| match node.said {
+                Ok(_) => Ok(()),
+                Err(why) => Err(fault(format_args!("{}: {why}", node.name))),
+            })
         })
     }
 }

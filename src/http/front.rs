@@ -1,0 +1,79 @@
+//! What answers from the first connection to the last: while the databases are prepared that the
+//! service is starting, then the service, and at the end that every connection closes.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hyper::body::Incoming;
+use poem::http::{HeaderValue, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::payload::Json;
+
+use super::error::{Kind, Problem};
+use super::health::{Liveness, Phase, ReadyAnswer};
+use super::request::RequestInfo;
+use super::service::finish;
+use super::{Observed, Service};
+
+/// Answers requests of any connection, with or without a service behind it.
+#[derive(Default)]
+pub struct Front {
+    service: OnceLock<Service>,
+    draining: AtomicBool,
+}
+
+impl Front {
+    /// One without a service: `/health/live` is answered, everything else is told to come back.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on `service` answers.
+    pub fn open(&self, service: Service) {
+        if self.service.set(service).is_ok() && self.draining.load(Ordering::SeqCst) {
+            self.drain();
+        }
+    }
+
+    /// From now on `/health/ready` is 503 and each answer is the last on its connection.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        if let Some(service) = self.service.get() {
+            service.drain();
+        }
+    }
+
+    /// Answers one request.
+    pub async fn call(
+        &self,
+        request: hyper::Request<Incoming>,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> hyper::Response<Observed> {
+        let mut response = match self.service.get() {
+            Some(service) => service.call(request, local, remote).await,
+            None => {
+                let info = RequestInfo::of(&request, remote.ip().to_canonical());
+                let response = starting(&info);
+                finish(response, info)
+            }
+        };
+        if self.draining.load(Ordering::SeqCst) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+fn starting(info: &RequestInfo) -> Response {
+    match &*info.path {
+        "/health/live" => Json(Liveness { live: true }).into_response(),
+        "/health/ready" => ReadyAnswer::from(Phase::Starting).into_response(),
+        _ => {
+            let detail =
+                "The databases are being prepared. Try again after the time in Retry-After.";
+            Problem::new(Kind::Starting, detail).into_response_for(&info.id)
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Starting: what is answered before there is anything to serve, and waiting for servers.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::{
+    Backend, Client, Database, FEW, Network, Postgres, Redis, Setup, Weather, folder, free_port,
+    unique,
+};
+
+/// The command `poolwise serve`, in a process of its own.
+pub struct ServeCommand {
+    pub child: Child,
+    pub client: Client,
+    log: PathBuf,
+}
+
+impl ServeCommand {
+    /// Starts it over these files.
+    pub fn start(setup: &Setup, arguments: &[&str]) -> Self {
+        let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        let log = folder().join(unique("serve")).with_extension("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_poolwise"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POOLWISE__")) {
+            command.env_remove(name);
+        }
+        command.arg("serve").args(["--listen", &address.to_string()]).args(arguments);
+        for file in setup.files() {
+            command.arg("--config").arg(file);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(std::fs::File::create(&log).expect("it can be made"));
+        Self { child: command.spawn().expect("it starts"), client: Client(address), log }
+    }
+
+    /// What it has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("it is there")
+    }
+
+    /// Waits until it listens.
+    pub async fn listens(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while tokio::net::TcpStream::connect(self.client.0).await.is_err() {
+            assert!(Instant::now() < deadline, "it does not listen: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until `/health/ready` has this status, and returns its reason.
+    pub async fn becomes(&self, status: u16) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (found, reason) = super::ready(self.client).await;
+            if found == status {
+                return reason;
+            }
+            assert!(Instant::now() < deadline, "never {status}, but {reason}: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(format!("-{name}")).arg(pid).status().unwrap().success());
+    }
+
+    /// Its exit code, which must come soon.
+    pub async fn ends(&mut self) -> i32 {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status.code().expect("it ends by itself");
+            }
+            assert!(Instant::now() < deadline, "it does not end: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for ServeCommand {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A database of the shared PostgreSQL behind a network of its own.
+async fn behind_a_network() -> (Network, Setup) {
+    let database = Database::shared(Backend::Postgres, FEW);
+    let network = Network::to(Postgres::shared().port).await;
+    let port = Postgres::shared().port.to_string();
+    let url = database.url.replace(&port, &network.port.to_string());
+    let setup = Setup::of(&Database { backend: Backend::Postgres, url });
+    (network, setup.with("log.level = \"info\""))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_it_starts_it_lives_and_is_not_ready() {
+    let (network, setup) = behind_a_network().await;
+    network.turns(Weather::BlackHole);
+    let mut service = ServeCommand::start(&setup, &["--wait-for", "30s"]);
+    service.listens().await;
+    let client = service.client;
+    assert_eq!(client.get("/health/live").await.status, 200);
+    assert_eq!(super::ready(client).await, (503, "starting".into()));
+    for path in ["/health", "/products/pooled", "/stats", "/", "/nowhere"] {
+        let answer = client.get(path).await;
+        assert_eq!((answer.status.as_u16(), &*answer.problem()), (503, "starting"), "{path}");
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    network.turns(Weather::Fair);
+    assert_eq!(service.becomes(200).await, "ready");
+    assert_eq!(client.get("/products/pooled?limit=1").await.status, 200);
+    assert_eq!(super::health(client).await["status"], "healthy");
+    service.signal("TERM");
+    assert_eq!(service.ends().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_comes_late_is_waited_for() {
+    let (network, setup) = behind_a_network().await;
+    network.turns(Weather::Refused);
+    let service = ServeCommand::start(&setup, &["--wait-for", "30s"]);
+    service.listens().await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(super::ready(service.client).await, (503, "starting".into()));
+    network.turns(Weather::Fair);
+    let from = Instant::now();
+    assert_eq!(service.becomes(200).await, "ready");
+    println!("ready {} ms after the database", from.elapsed().as_millis());
+    let log = service.log();
+    assert_eq!(log.matches("waiting for the database of database.url, for up to 30s").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_does_not_come_ends_the_start() {
+    let (network, setup) = behind_a_network().await;
+    network.turns(Weather::Refused);
+    for (wait_for, said) in [("1s", "(waited 1s, server.wait_for)"), ("0s", "refused")] {
+        let asked = Instant::now();
+        let mut service = ServeCommand::start(&setup, &["--wait-for", wait_for]);
+        assert_eq!(service.ends().await, 1);
+        assert!(asked.elapsed() >= humantime::parse_duration(wait_for).unwrap());
+        let log = service.log();
+        assert!(log.contains(said) && log.contains("error: `database.url`: "), "{log}");
+        assert_eq!(log.matches("error:").count(), 1, "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waiting_does_not_mend_is_not_waited_for() {
+    let guarded = Postgres::shared().url("postgres").replace("poolwise@", "guarded:wrong@");
+    let missing = Postgres::shared().url("not_there");
+    for (url, said) in [(guarded, "password"), (missing, "not_there")] {
+        let setup = Setup::of(&Database { backend: Backend::Postgres, url });
+        let mut service = ServeCommand::start(&setup, &["--wait-for", "10m"]);
+        assert_eq!(service.ends().await, 1, "it ends at once");
+        let log = service.log();
+        assert!(log.contains("error: `database.url`: ") && log.contains(said), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_it_starts_degraded() {
+    let port = free_port();
+    let redis = format!("cache.redis_url = \"redis://127.0.0.1:{port}\"\nlog.level = \"info\"");
+    let setup = Setup::few(Backend::Sqlite).subject("\"pool\"", "\"redis\"").with(&redis);
+    let asked = Instant::now();
+    let service = ServeCommand::start(&setup, &["--wait-for", "1s"]);
+    service.listens().await;
+    assert_eq!(service.becomes(200).await, "ready");
+    assert!(asked.elapsed() >= Duration::from_secs(1), "it did not wait");
+    let said = super::health(service.client).await;
+    assert_eq!((&said["status"], &said["ready"]), (&"degraded".into(), &true.into()));
+    let log = service.log();
+    assert_eq!(
+        log.matches("waiting for Redis (cache.redis_url), for up to 1s").count(),
+        1,
+        "{log}"
+    );
+    assert!(log.contains("health: degraded"), "{log}");
+    let _redis = Redis::start_on(port).expect("nobody else took the port");
+    let from = Instant::now();
+    while super::health(service.client).await["status"] != "healthy" {
+        assert!(from.elapsed() < super::MOST, "still degraded");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_late_is_waited_for() {
+    let port = free_port();
+    let redis = format!("cache.redis_url = \"redis://127.0.0.1:{port}\"");
+    let setup = Setup::few(Backend::Sqlite).subject("\"pool\"", "\"redis\"").with(&redis);
+    let service = ServeCommand::start(&setup, &["--wait-for", "60s"]);
+    service.listens().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(super::ready(service.client).await, (503, "starting".into()));
+    let _redis = Redis::start_on(port).expect("nobody else took the port");
+    service.becomes(200).await;
+    assert_eq!(super::health(service.client).await["status"], "healthy");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_while_it_starts_ends_it() {
+    let (network, setup) = behind_a_network().await;
+    network.turns(Weather::BlackHole);
+    let mut service = ServeCommand::start(&setup, &["--wait-for", "10m"]);
+    service.listens().await;
+    assert_eq!(super::ready(service.client).await, (503, "starting".into()));
+    service.signal("TERM");
+    assert_eq!(service.ends().await, 0);
+    assert!(TcpListener::bind(service.client.0).is_ok(), "nobody listens any more");
+}
