@@ -58,7 +58,7 @@ async fn stats_tell_of_the_process_the_strategies_and_what_they_depend_on() {
     assert_eq!(keys(&subject["latency"]), ["count", "p50_ms", "p95_ms", "p99_ms"]);
     assert_eq!(
         keys(&subject["pool"]),
-        ["size", "in_use", "idle", "waiting", "wait", "connect", "opened", "closed"]
+        ["size", "in_use", "idle", "waiting", "wait", "connect", "opened", "closed", "breaker"]
     );
     let pool = &subject["pool"];
     assert_eq!((&pool["size"], &pool["idle"], &pool["opened"]), (&2.into(), &2.into(), &2.into()));

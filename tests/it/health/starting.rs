@@ -69,7 +69,7 @@ impl ServeCommand {
 
     /// Its exit code, which must come soon.
     pub async fn ends(&mut self) -> i32 {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 return status.code().expect("it ends by itself");
