@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn an_ipv6_network_of_64_bits_is_one_client() {
         let limit = limit(1, HOUR, 1);
-        let mut refused = |address: &str| limit.take(address.parse().unwrap()).unwrap().refused;
+        let refused = |address: &str| limit.take(address.parse().unwrap()).unwrap().refused;
         assert!(!refused("2001:db8:1:2::1"));
         assert!(refused("2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert!(!refused("2001:db8:1:3::1"));
