@@ -101,9 +101,11 @@ fn table(
     table.to_string()
 }
 
-/// On one line, and not all of it. A control character of somebody's text cannot move the cursor.
+/// On one line without the comments before it, and not all of it. A control character of somebody's text cannot move the cursor.
 fn short(statement: &Statement) -> String {
-    let words: Vec<&str> = statement.text.split_whitespace().collect();
+    let is_comment = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with("--");
+    let lines = statement.text.lines().skip_while(is_comment);
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
     let plain: String = words.join(" ").chars().filter(|c| !c.is_control()).collect();
     match plain.char_indices().nth(TEXT_CHARS) {
         Some((end, _)) => format!("{}...", &plain[..end]),

@@ -41,7 +41,7 @@ async fn postgres_shows_its_slowest_statements_and_marks_those_over_100_ms() {
     assert!(means.is_sorted_by(|(_, a), (_, b)| a >= b), "the slowest come first: {out}");
     // What is shown is rounded.
     assert!(means.iter().all(|(marked, ms)| *marked == (*ms > 100.0) || *ms == 100.0), "{out}");
-    assert!(line(&out, "products ").contains("KiB"), "{out}");
+    assert!(line(&out, "│ products ").contains("KiB"), "{out}");
     line(&out, "idle");
     line(&out, "active");
     drop(client);
@@ -53,7 +53,7 @@ async fn postgres_without_the_extension_says_how_to_have_it() {
     let out = top(&database, "postgres");
     assert!(out.contains("create extension pg_stat_statements;"), "{out}");
     assert!(out.contains("shared_preload_libraries"), "{out}");
-    line(&out, "products ");
+    line(&out, "│ products ");
     // Made, but the server was not started with it.
     let client = Postgres::shared().client(database.name()).await;
     client
@@ -72,7 +72,7 @@ async fn mariadb_shows_its_slowest_statements_or_says_how_to_count_them() {
     let off = Database::shared(Backend::MariaDb, FEW);
     let out = top(&off, "mysql");
     assert!(out.contains("performance_schema = ON"), "{out}");
-    line(&out, "products ");
+    line(&out, "│ products ");
     let server = MariaDb::start_with(&[
         "--performance-schema=ON",
         "--performance-schema-instrument=statement/%=ON",
@@ -85,7 +85,7 @@ async fn mariadb_shows_its_slowest_statements_or_says_how_to_count_them() {
     server.run("mysql", grant).await;
     let out = top(&database, "mysql");
     assert!(marks(&out).len() >= 2, "what filled the table was counted: {out}");
-    line(&out, "products ");
+    line(&out, "│ products ");
     line(&out, "query");
 }
 
@@ -93,5 +93,5 @@ async fn mariadb_shows_its_slowest_statements_or_says_how_to_count_them() {
 async fn sqlite_shows_its_tables_and_says_what_it_does_not_know() {
     let out = top(&Database::shared(Backend::Sqlite, FEW), "sqlite");
     assert!(out.contains("SQLite counts no statements"), "{out}");
-    assert!(line(&out, "products ").contains("KiB"), "{out}");
+    assert!(line(&out, "│ products ").contains("KiB"), "{out}");
 }
