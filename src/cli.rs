@@ -1,5 +1,6 @@
 //! The command line: each subcommand in a few lines, over the library.
 
+mod db;
 mod lab;
 
 use std::io::IsTerminal;
@@ -38,6 +39,9 @@ enum Command {
     /// Measure which way to the database you need
     #[command(subcommand)]
     Lab(lab::Lab),
+    /// Look at the databases
+    #[command(subcommand)]
+    Db(db::Db),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -147,6 +151,7 @@ pub fn main_with(plugins: &Plugins) -> ExitCode {
         Some(Command::Serve(ref command)) => serve(command, plugins).map(done),
         Some(Command::Lab(ref command)) => lab::main(command, plugins),
         Some(Command::Seed(ref command)) => seed(command, plugins).map(done),
+        Some(Command::Db(ref command)) => db::main(command, plugins).map(done),
         Some(Command::Config(ConfigCommand::Check(ref files))) => check(files, plugins).map(done),
         Some(Command::Config(ConfigCommand::Dump(ref files))) => dump(files, plugins).map(done),
         Some(Command::Openapi(ref command)) => openapi(command).map(done),

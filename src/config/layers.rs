@@ -86,7 +86,18 @@ fn parse_text(text: &str) -> Result<Table, config::ConfigError> {
 fn parse_file(path: &PathBuf) -> Result<Table, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    parse_text(&text).map_err(|error| format!("{} is not valid TOML: {error}", path.display()))
+    parse_text(&text).map_err(|error| {
+        let reason = mistake(&text).unwrap_or_else(|| plain(&error));
+        format!("{} is not valid TOML: {reason}", path.display())
+    })
+}
+
+/// Where a text is no TOML and why, without the line itself: a password may stand in it.
+fn mistake(text: &str) -> Option<String> {
+    let error = text.parse::<toml::Table>().err()?;
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    Some(format!("line {line}: {}", error.message()))
 }
 
 /// Turns `access = "pool"` into `access = { kind = "pool" }`, and `cache` likewise, so that single

@@ -157,7 +157,9 @@ fn complete(path: &str, operation: &mut Value) {
     if let Some(responses) = operation["responses"].as_object_mut()
         && !products
     {
-        responses.retain(|status, _| ANYWHERE.contains(&status.as_str()));
+        responses.retain(|status, response| {
+            ANYWHERE.contains(&status.as_str()) || !is_problem(response)
+        });
     }
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         add_headers(status, products, response);
@@ -168,8 +170,13 @@ fn complete(path: &str, operation: &mut Value) {
     }
 }
 
-/// Statuses of what asks no database.
-const ANYWHERE: [&str; 5] = ["200", "204", "400", "405", "414"];
+/// Problems of what asks no database.
+const ANYWHERE: [&str; 3] = ["400", "405", "414"];
+
+fn is_problem(response: &Value) -> bool {
+    let mut types = response["content"].as_object().into_iter().flatten();
+    types.any(|(media_type, _)| media_type.starts_with(PROBLEM_JSON))
+}
 
 const STANDARD: [&str; 3] = ["/products/direct", "/products/pooled", "/products/cached"];
 

@@ -13,6 +13,7 @@ mod coded;
 mod command;
 mod config;
 mod contract;
+mod db_top;
 mod doors;
 mod faults;
 mod head_limits;

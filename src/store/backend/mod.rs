@@ -6,6 +6,7 @@ mod mysql;
 mod postgres;
 mod sql;
 mod sqlite;
+pub mod top;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -82,6 +83,9 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// Also when the server is too old, or the table of another shape, where that can be told.
     fn has_products(&self) -> BoxFuture<'_, Result<Option<bool>, StoreError>>;
+
+    /// What the database says of its load. Changes nothing.
+    fn top(&self) -> BoxFuture<'_, Result<top::Top, StoreError>>;
 
     /// A connection for changing the schema and loading data.
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>>;

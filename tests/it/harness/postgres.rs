@@ -74,6 +74,14 @@ impl Postgres {
         })
     }
 
+    /// One that counts statements where the extension for it is made.
+    pub fn counting_statements() -> Self {
+        Self::start_as(None, &|binaries, folder| {
+            binaries.initdb(folder);
+            vec!["shared_preload_libraries=pg_stat_statements".into()]
+        })
+    }
+
     /// One with a certificate of the shared authority for these names.
     pub fn certified(names: &[&str], expired: bool) -> Self {
         let authority = Authority::shared();

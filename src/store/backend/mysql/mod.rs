@@ -6,6 +6,7 @@ mod connection;
 mod datetime;
 mod decode;
 mod error;
+mod top;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -195,6 +196,10 @@ impl Backend for Mysql {
             };
             answer.await.map_err(|error| statement_error(&error))
         })
+    }
+
+    fn top(&self) -> BoxFuture<'_, Result<super::top::Top, StoreError>> {
+        Box::pin(async { top::look(&mut self.own_conn().await?).await })
     }
 
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>> {

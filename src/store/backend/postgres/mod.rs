@@ -6,6 +6,7 @@ mod decode;
 mod examine;
 mod failure;
 mod numeric;
+mod top;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +148,10 @@ impl Backend for Postgres {
             }
             Ok(found)
         })
+    }
+
+    fn top(&self) -> BoxFuture<'_, Result<super::top::Top, StoreError>> {
+        Box::pin(async { top::look(&self.own_client().await?).await })
     }
 
     fn admin(&self) -> BoxFuture<'_, Result<Box<dyn Admin>, StoreError>> {

@@ -4,6 +4,7 @@
 mod admin;
 mod rows;
 mod thread;
+mod top;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,6 +89,14 @@ impl Backend for Sqlite {
                 admin::has_rows(connection).map(Some)
             };
             thread.run(ask).await?.map_err(|error| store_error(&error))
+        })
+    }
+
+    fn top(&self) -> BoxFuture<'_, Result<super::top::Top, StoreError>> {
+        Box::pin(async {
+            let path = self.path.clone();
+            let thread = SqliteThread::start("sqlite-reader", move || open_reader(&path)).await?;
+            thread.run(top::look).await?.map_err(|error| store_error(&error))
         })
     }
 
