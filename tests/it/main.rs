@@ -27,6 +27,7 @@ mod overload;
 mod plans;
 mod rate_limit;
 mod redis_doors;
+mod reliability;
 mod secrets;
 mod shared;
 mod shutdown;

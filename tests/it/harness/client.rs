@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
+use super::Fate;
+
 /// A whole answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -73,6 +75,23 @@ impl Client {
         let (head, body) = response.into_parts();
         let body = body.collect().await.expect("the answer is whole").to_bytes();
         Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// GET that may fail in any way; how it ends, if it should give `expected`.
+    pub async fn attempt(&self, path: &str, expected: &Bytes) -> Fate {
+        let Ok((mut connection, _task)) = connect(self.0, None).await else {
+            return Fate::Unanswered;
+        };
+        let sent = connection.send_request(request(Method::GET, path, &[])).await;
+        let Ok(response) = sent else { return Fate::Unanswered };
+        let (head, body) = response.into_parts();
+        let Ok(body) = body.collect().await else { return Fate::Truncated };
+        let answer = Answer { status: head.status, headers: head.headers, body: body.to_bytes() };
+        match answer.status.as_u16() {
+            200 if answer.body == *expected => Fate::Right,
+            200 => Fate::Wrong,
+            status => Fate::Refused(status, answer.problem()),
+        }
     }
 
     /// Begins to read an answer with a small receive buffer, so that it is us who hold it up.

@@ -3,6 +3,7 @@
 
 mod authority;
 mod client;
+mod crowd;
 mod data;
 #[cfg(feature = "mysql")]
 pub mod mariadb;
@@ -14,6 +15,7 @@ mod proxy;
 mod redis;
 #[cfg(feature = "redis-cluster")]
 mod redis_cluster;
+mod serve;
 mod service;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::Authority;
 pub use client::{Answer, Client, SlowClient};
+pub use crowd::{Crowd, Fate, Outcomes};
 pub use data::{Dataset, FEW, Filter, MANY};
 #[cfg(feature = "mysql")]
 pub use mariadb::MariaDb;
@@ -34,6 +37,7 @@ pub use proxy::Proxy;
 pub use redis::Redis;
 #[cfg(feature = "redis-cluster")]
 pub use redis_cluster::RedisCluster;
+pub use serve::ServeCommand;
 pub use service::{Backend, Database, Service, Setup, subject};
 
 /// A folder for files of the tests; it goes when the test process does, however it ends.

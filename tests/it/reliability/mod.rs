@@ -1,0 +1,99 @@
+//! What faults cost clients: the figures of docs/RELIABILITY.md, each printed on a line that begins
+//! with "figure:". Counts and states are asserted exactly, times at five times what is wanted.
+//!
+//! `POOLWISE_LONG=1` makes the faults as long as the document has them.
+
+mod clients;
+mod database;
+mod disk;
+mod redis;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use crate::harness::{Client, Dataset, FEW, Fate, Outcomes};
+
+/// Clients at a time.
+const CLIENTS: usize = 20;
+
+/// The long variant where it is asked for.
+fn long_or<T>(long: T, short: T) -> T {
+    if std::env::var_os("POOLWISE_LONG").is_some() { long } else { short }
+}
+
+/// The first products of the small data set, as they are answered.
+fn first(limit: usize) -> Bytes {
+    let all: Vec<serde_json::Value> =
+        serde_json::from_slice(&Dataset::of(FEW).body()).expect("it is JSON");
+    assert!(limit <= all.len());
+    let whole = Dataset::of(FEW).body();
+    // Cut where the next product begins, so that it is the encoder's bytes that are compared.
+    let next = format!(",{{\"id\":{},", limit + 1);
+    let end = std::str::from_utf8(&whole).expect("it is text").find(&next).unwrap_or(whole.len() - 1);
+    [&whole[..end], b"]"].concat().into()
+}
+
+fn figure(what: &str, outcomes: &Outcomes, more: &str) {
+    let mut counts: Vec<String> = Vec::new();
+    for (fate, count) in outcomes.counts() {
+        counts.push(format!("{count} {fate:?}"));
+    }
+    println!("figure: {what}: {}; {more}", counts.join(", "));
+}
+
+/// Nothing but 503, with one of these words.
+fn assert_only_503(outcomes: &Outcomes, words: &[&str]) {
+    for fate in outcomes.other_fates() {
+        match &fate {
+            Fate::Refused(503, word) if words.contains(&word.as_str()) => {}
+            _ => panic!("{fate:?} among {:?}", outcomes.counts()),
+        }
+    }
+}
+
+/// Asks `/health` again and again.
+struct HealthLog(JoinHandle<()>, std::sync::Arc<std::sync::Mutex<Vec<(Instant, String)>>>);
+
+impl HealthLog {
+    fn of(client: Client) -> Self {
+        let log = std::sync::Arc::<std::sync::Mutex<Vec<(Instant, String)>>>::default();
+        let entries = log.clone();
+        let asking = tokio::spawn(async move {
+            loop {
+                let said = client.get("/health").await.json();
+                let state = said["status"].as_str().expect("it has a state").to_owned();
+                let mut entries = entries.lock().expect("nobody panics with it");
+                if entries.last().is_none_or(|(_, last)| *last != state) {
+                    entries.push((Instant::now(), state));
+                }
+                drop(entries);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self(asking, log)
+    }
+
+    /// Waits until it says so after `from`; the time that took.
+    async fn says(&self, state: &str, from: Instant) -> Duration {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            {
+                let log = self.1.lock().expect("nobody panics with it");
+                let found = log.iter().rev().take_while(|(at, _)| *at >= from);
+                if let Some((at, _)) = found.filter(|(_, said)| said == state).last() {
+                    return *at - from;
+                }
+                assert!(Instant::now() < deadline, "/health is never {state}: {log:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for HealthLog {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
