@@ -1,13 +1,10 @@
 //! Starting: what is answered before there is anything to serve, and waiting for servers.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Backend, Client, Database, FEW, Network, Postgres, Redis, Setup, Weather, folder, free_port,
-    unique,
+    Backend, Database, FEW, Network, Postgres, Redis, ServeCommand, Setup, Weather, free_port,
 };
 
 /// A database of the shared PostgreSQL behind a network of its own.

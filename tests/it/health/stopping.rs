@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ready;
-use super::starting::ServeCommand;
-use crate::harness::{Backend, Dataset, Filter, Setup, eventually};
+use crate::harness::{Backend, Dataset, Filter, ServeCommand, Setup, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn before_the_listener_closes_the_service_says_that_it_is_draining() {

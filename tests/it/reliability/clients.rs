@@ -26,7 +26,10 @@ async fn four_hundred_clients_that_come_back_when_they_are_told_to() {
     let goodput = crowded.right() as f64 / best.right() as f64;
     let refused = crowded.0.iter().filter(|outcome| outcome.fate != Fate::Right);
     let late = refused.map(|outcome| outcome.took).max().unwrap_or_default();
-    let said = format!("{goodput:.2} of the best ({} answers); the last 503 after {late:.1?}", best.right());
+    let said = format!(
+        "{goodput:.2} of the best ({} answers); the last 503 after {late:.1?}",
+        best.right()
+    );
     figure("400 clients, pool of 8", &crowded, &said);
     assert!(best.other_fates().is_empty(), "{:?}", best.counts());
     assert_only_503(&crowded, &["saturated"]);

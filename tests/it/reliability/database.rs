@@ -33,7 +33,8 @@ async fn a_database_that_is_restarted() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let outcomes = crowd.leaves().await;
     let good = outcomes.first_good_after(accepting);
-    let said = format!("good after {good:.1?}, /health critical after {down:.1?}, healthy {up:.1?}");
+    let said =
+        format!("good after {good:.1?}, /health critical after {down:.1?}, healthy {up:.1?}");
     figure("database restarted", &outcomes, &said);
     assert_only_503(&outcomes, &["unreachable"]);
     assert!(!outcomes.other_fates().is_empty(), "the test cannot fail");
@@ -117,7 +118,8 @@ async fn a_database_that_freezes_and_thaws() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let outcomes = crowd.leaves().await;
     let good = outcomes.first_good_after(thawed);
-    let said = format!("good after {good:.1?}, /health critical after {down:.1?}, healthy {up:.1?}");
+    let said =
+        format!("good after {good:.1?}, /health critical after {down:.1?}, healthy {up:.1?}");
     figure("database frozen", &outcomes, &said);
     assert_only_503(&outcomes, &["unreachable", "saturated"]);
     assert!(!outcomes.other_fates().is_empty(), "the test cannot fail");

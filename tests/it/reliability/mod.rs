@@ -8,6 +8,7 @@ mod database;
 mod disk;
 mod redis;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -31,7 +32,8 @@ fn first(limit: usize) -> Bytes {
     let whole = Dataset::of(FEW).body();
     // Cut where the next product begins, so that it is the encoder's bytes that are compared.
     let next = format!(",{{\"id\":{},", limit + 1);
-    let end = std::str::from_utf8(&whole).expect("it is text").find(&next).unwrap_or(whole.len() - 1);
+    let end =
+        std::str::from_utf8(&whole).expect("it is text").find(&next).unwrap_or(whole.len() - 1);
     [&whole[..end], b"]"].concat().into()
 }
 
@@ -54,21 +56,27 @@ fn assert_only_503(outcomes: &Outcomes, words: &[&str]) {
 }
 
 /// Asks `/health` again and again.
-struct HealthLog(JoinHandle<()>, std::sync::Arc<std::sync::Mutex<Vec<(Instant, String)>>>);
+struct HealthLog(JoinHandle<()>, Changes);
+
+/// When the state became which.
+type Changes = Arc<Mutex<Vec<(Instant, String)>>>;
+
+fn note(changes: &Changes, state: String) {
+    let mut changes = changes.lock().expect("nobody panics with it");
+    if changes.last().is_none_or(|(_, last)| *last != state) {
+        changes.push((Instant::now(), state));
+    }
+}
 
 impl HealthLog {
     fn of(client: Client) -> Self {
-        let log = std::sync::Arc::<std::sync::Mutex<Vec<(Instant, String)>>>::default();
+        let log = Changes::default();
         let entries = log.clone();
         let asking = tokio::spawn(async move {
             loop {
                 let said = client.get("/health").await.json();
                 let state = said["status"].as_str().expect("it has a state").to_owned();
-                let mut entries = entries.lock().expect("nobody panics with it");
-                if entries.last().is_none_or(|(_, last)| *last != state) {
-                    entries.push((Instant::now(), state));
-                }
-                drop(entries);
+                note(&entries, state);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
