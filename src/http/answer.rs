@@ -139,7 +139,7 @@ pub(super) async fn answer<S: Shape>(
         tracing::warn!(request_id = %info.id, strategy = &*strategy.name, %error, "no answer");
         Problem::of_store(&error)
     })?;
-    if reply.cache.is_none_or(|cache| cache == CacheStatus::Miss) {
+    if !matches!(reply.cache, Some(CacheStatus::Hit | CacheStatus::Coalesced)) {
         strategy.meter.from_database.inc();
     }
     if let Some(id) = query.id()

@@ -29,9 +29,10 @@ pub(super) struct Database<'a> {
 /// The worst that holds, and every reason, the worst first.
 pub(super) fn judge(facts: &Facts<'_>, limits: &config::Health) -> (State, Vec<String>) {
     let mut found: Vec<(State, String)> = Vec::new();
-    let empty =
-        facts.pools.iter().find(|pool| pool.fixed && pool.gauges.in_use + pool.gauges.idle == 0);
-    let of_database = |database| of_database(database, empty, limits);
+    let is_empty = |pool: &&Pool| pool.fixed && pool.gauges.in_use + pool.gauges.idle == 0;
+    let empty = facts.pools.iter().filter(is_empty).map(|pool| &*pool.strategy);
+    let empty = empty.collect::<Vec<_>>().join(", ");
+    let of_database = |database| of_database(database, &empty, limits);
     found.extend(facts.databases.iter().filter_map(of_database));
     if facts.redis == Some(false) {
         let text =
@@ -44,10 +45,10 @@ pub(super) fn judge(facts: &Facts<'_>, limits: &config::Health) -> (State, Vec<S
     (worst, found.into_iter().map(|(_, reason)| reason).collect())
 }
 
-/// `empty`: a pool that has no connection at all.
+/// `empty`: the strategies whose pools have no connection at all.
 fn of_database(
     database: &Database<'_>,
-    empty: Option<&Pool>,
+    empty: &str,
     limits: &config::Health,
 ) -> Option<(State, String)> {
     let key = database.key;
@@ -64,11 +65,10 @@ fn of_database(
         }
         Seen::Full(_) => {
             let text = format!("The database ({key}) has no connection left for the health check");
-            match empty.filter(|_| database.main) {
-                Some(pool) => {
-                    (State::Critical, format!("{text}, nor for strategy {}.", pool.strategy))
-                }
-                None => (State::Warning, format!("{text}; those that are open go on.")),
+            if database.main && !empty.is_empty() {
+                (State::Critical, format!("{text}, nor have the pools of {empty}."))
+            } else {
+                (State::Warning, format!("{text}; those that are open go on."))
             }
         }
         Seen::Up(_) | Seen::Late => {

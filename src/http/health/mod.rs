@@ -1,6 +1,6 @@
 //! How the service is doing, judged in the background and told from memory.
 //!
-//! [`ping`] and [`pools`] look, [`judge`] makes a state of what they saw, [`report`] prints it. A
+//! [`mod@ping`] and [`pools`] look, [`mod@judge`] makes a state of what they saw, [`report`] prints it. A
 //! request for the state touches neither database nor Redis nor a pool, so it is answered when all
 //! of them hang.
 

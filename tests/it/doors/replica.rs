@@ -59,7 +59,8 @@ async fn statements_run_there_and_see_what_was_written_here() {
     // The replica has the table a moment after it was made, and that is soon enough.
     let setup = setup(&primary.url(&database), &with_name(replica));
     let service = setup.with("seed = { auto = true, rows = 2000 }").start().await;
-    assert_eq!(super::connections(replica, &application).await.0, 2, "a pool of two");
+    let open = super::connections(replica, &application).await.0;
+    assert_eq!(open, 3, "a pool of two, and one for the state of health");
     assert_eq!(super::connections(primary, &application).await.0, 0);
     let set = "update products set stock = 987654 where id = 7";
     let client = primary.client(&database).await;
