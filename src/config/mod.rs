@@ -9,6 +9,7 @@ mod layers;
 mod redis;
 mod redis_url;
 mod resolve;
+mod restart;
 mod url;
 
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
@@ -29,12 +30,14 @@ pub struct Config {
     pub strategies: Vec<Strategy>,
     /// Combinations that are legal but unwise, each with its arithmetic.
     pub warnings: Vec<String>,
-    merged: Merged,
+    /// Files besides the layers that it was read from: passwords, certificates.
+    pub files: Vec<PathBuf>,
+    pub(super) merged: Merged,
 }
 
 /// What was merged, passwords included.
-#[derive(Clone)]
-struct Merged(Map<String, Value>);
+#[derive(Clone, PartialEq)]
+pub(super) struct Merged(Map<String, Value>);
 
 impl std::fmt::Debug for Merged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -43,7 +46,7 @@ impl std::fmt::Debug for Merged {
 }
 
 /// `[server]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Server {
     pub listen: SocketAddr,
@@ -55,11 +58,11 @@ pub struct Server {
     pub body_buffer: usize,
     pub body_budget: usize,
     pub replicas: u32,
-    pub reports: std::path::PathBuf,
+    pub reports: PathBuf,
 }
 
 /// `[log]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Log {
     pub level: String,
@@ -67,7 +70,7 @@ pub struct Log {
 }
 
 /// `[database]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Database {
     pub backend: Backend,
@@ -87,7 +90,7 @@ pub struct Database {
 }
 
 /// `[cache]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Cache {
     pub redis_url: RedisUrl,
@@ -105,7 +108,7 @@ pub struct Cache {
 }
 
 /// `[seed]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Seed {
     pub auto: bool,
@@ -114,7 +117,7 @@ pub struct Seed {
 }
 
 /// A way to the data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Strategy {
     /// Matches `[a-z0-9-]{1,32}`.
     pub name: String,
@@ -127,7 +130,7 @@ pub struct Strategy {
 }
 
 /// A plugin by name, with its options still to be read by it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PluginChoice {
     /// The plugin's name.
     pub name: String,
@@ -209,6 +212,7 @@ pub(super) fn resolve(
     problems: &mut Vec<String>,
 ) -> Option<Config> {
     let file = file?;
+    let files = files(&file);
     let server = server(file.server, problems);
     let of_its_own = file.database.url.is_some() || file.database.host.is_some();
     let database = database(file.database, problems);
@@ -238,7 +242,14 @@ pub(super) fn resolve(
     }));
     let warnings = warnings(&server, &database, &cache);
     let merged = Merged(merged);
-    Some(Config { server, log, database, cache, seed, strategies, warnings, merged })
+    Some(Config { server, log, database, cache, seed, strategies, warnings, files, merged })
+}
+
+/// The files that `file` names and that are read now.
+fn files(file: &File) -> Vec<PathBuf> {
+    let (database, cache) = (&file.database, &file.cache);
+    let named = [&database.password_file, &cache.redis_password_file, &cache.redis_root_cert];
+    named.into_iter().flatten().cloned().collect()
 }
 
 fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {

@@ -4,6 +4,7 @@ mod answer;
 mod api;
 mod error;
 mod landing;
+mod live;
 mod negotiate;
 mod observed;
 mod parameters;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+pub use live::{Attempt, Following, Outcome};
 pub use observed::Observed;
 pub use sampler::Sampler;
 pub use service::Service;
@@ -32,8 +34,10 @@ use crate::store::Strategies;
 pub struct State {
     /// The strategies, read once a request.
     pub strategies: ArcSwap<Strategies>,
-    /// The configuration in force.
-    pub config: Arc<Config>,
+    /// The configuration in force, read once a request.
+    pub config: ArcSwap<Config>,
+    /// Where it came from, and what became of the last edit.
+    pub following: ArcSwap<Following>,
     /// The memory that bodies share.
     pub budget: Budget,
     /// What the background sampler saw last.

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::stalled::CutStalled;
 use crate::config;
-use crate::http::Service;
+use crate::http::{Service, State};
 
 /// After an accept error that is not the client's fault, such as too many open files.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -24,11 +24,11 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 pub(super) async fn serve(
     listener: TcpListener,
     service: Service,
-    settings: &config::Server,
+    state: &State,
     shutdown: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let places = Arc::new(Semaphore::new(state.config.load().server.max_connections));
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -37,11 +37,14 @@ pub(super) async fn serve(
         };
         let (stream, remote, place) = accepted;
         let Ok(local) = stream.local_addr() else { continue };
+        // As they are now: an edit of the configuration holds for the connections made after it.
+        let settings = &state.config.load().server;
         serve_connection(stream, (local, remote), place, &service, settings, &graceful);
     }
     drop(listener);
     let in_flight = graceful.count();
-    if tokio::time::timeout(settings.shutdown_timeout, graceful.shutdown()).await.is_err() {
+    let limit = state.config.load().server.shutdown_timeout;
+    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
         tracing::warn!(in_flight, "answers in flight were cut: server.shutdown_timeout passed");
     }
 }

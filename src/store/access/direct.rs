@@ -1,13 +1,13 @@
 //! `direct`: a connection for each request, opened and closed; bounded in number.
 
+use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::places::{Place, Places};
 use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease, connect};
 use crate::config::Database;
 use crate::observe::{AccessGauges, AccessMeter};
@@ -20,9 +20,8 @@ const DEFAULT_LIMIT: usize = 32;
 /// Opens a connection for each request.
 pub struct Direct {
     backend: Arc<dyn Backend>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     limit: usize,
-    waiting: AtomicUsize,
     wait_timeout: Duration,
     connect_timeout: Duration,
     meter: Arc<AccessMeter>,
@@ -58,11 +57,14 @@ impl AccessPlugin for Direct {
 
     async fn open(options: Options, setup: AccessSetup) -> Result<Arc<dyn Access>, StoreError> {
         let limit = options.limit.or(setup.left).unwrap_or(DEFAULT_LIMIT);
+        let places = setup.predecessor.filter(|former| former.same_server).and_then(|former| {
+            let access: &dyn Any = &*former.access;
+            access.downcast_ref::<Self>().map(|former| former.places.clone())
+        });
         Ok(Arc::new(Self {
             backend: setup.backend,
-            places: Arc::new(Semaphore::new(limit)),
+            places: places.unwrap_or_else(|| Places::new(limit)),
             limit,
-            waiting: AtomicUsize::new(0),
             wait_timeout: options.wait_timeout.unwrap_or(setup.database.wait_timeout),
             connect_timeout: options.connect_timeout.unwrap_or(setup.database.connect_timeout),
             meter: setup.meter,
@@ -71,34 +73,13 @@ impl AccessPlugin for Direct {
 }
 
 impl Direct {
-    async fn place(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(place);
-        }
-        let _waiting = Waiting::start(&self.waiting);
-        match tokio::time::timeout(timeout, self.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => Err(StoreError::new(
+    async fn place(&self, timeout: Duration) -> Result<Place, StoreError> {
+        self.places.take(timeout).await.ok_or_else(|| {
+            StoreError::new(
                 ErrorKind::Saturated,
                 format_args!("all {} connections of a direct strategy are in use", self.limit),
-            )),
-        }
-    }
-}
-
-/// Counts one who waits, for as long as it waits.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn start(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+            )
+        })
     }
 }
 
@@ -121,13 +102,17 @@ impl Access for Direct {
     }
 
     fn gauges(&self) -> AccessGauges {
-        let in_use = self.limit - self.places.available_permits().min(self.limit);
         AccessGauges {
             size: self.limit,
-            in_use,
+            in_use: self.places.taken(),
             idle: 0,
-            waiting: self.waiting.load(Ordering::Relaxed),
+            waiting: self.places.waiting(),
         }
+    }
+
+    /// Who waits does so for the same places.
+    fn take_over(&self) {
+        self.places.resize(self.limit);
     }
 }
 
@@ -135,7 +120,7 @@ impl Access for Direct {
 /// is free.
 struct Own {
     connection: Box<dyn Connection>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Held for Own {
