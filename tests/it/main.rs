@@ -16,6 +16,7 @@ mod faults;
 mod http;
 mod lab;
 mod leases;
+mod live;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod plans;

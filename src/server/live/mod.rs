@@ -59,6 +59,7 @@ struct Live {
 impl Live {
     async fn run(mut self, mut watched: Watched, mut hangup: Option<Signal>) {
         // What was edited since the start; nothing in most cases, and then nothing is said.
+        watched.look().await;
         self.reload(true).await;
         loop {
             let asked = tokio::select! {
@@ -71,8 +72,8 @@ impl Live {
                 );
                 continue;
             }
-            // Events that come from now on are of a later edit.
-            let differs = watched.differs().await;
+            // Events that come from now on are of a later edit. Who asks is done with writing.
+            let differs = if asked { watched.look().await } else { watched.differs().await };
             if asked || differs {
                 self.reload(false).await;
             }

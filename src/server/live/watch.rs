@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 use crate::encode::Fingerprint;
 
 /// What is written within this time is one edit.
-const TOGETHER: Duration = Duration::from_millis(200);
+const TOGETHER: Duration = Duration::from_millis(150);
+/// A file that changes for longer is taken as it is.
+const MOST_LOOKS: usize = 10;
 /// Symbolic links that lead to a file; more are a circle.
 const MOST_LINKS: usize = 40;
 
@@ -58,14 +60,31 @@ impl Watched {
         self.changed.notified().await;
     }
 
-    /// Whether their content is another than when this was last asked.
+    /// Whether their content is another than when this was last asked. One that is being written is
+    /// waited for: half a file may be a valid one.
     pub async fn differs(&mut self) -> bool {
+        let before = self.seen.clone();
+        for _ in 0..MOST_LOOKS {
+            if !self.look().await {
+                break;
+            }
+            tokio::time::sleep(TOGETHER).await;
+        }
+        self.seen != before
+    }
+
+    /// The same, as it is now. To be asked before they are read: what comes later is another edit.
+    pub async fn look(&mut self) -> bool {
+        let now = self.read().await;
+        let differs = now != self.seen;
+        self.seen = now;
+        differs
+    }
+
+    async fn read(&self) -> BTreeMap<PathBuf, Content> {
         let files: Vec<PathBuf> = self.seen.keys().cloned().collect();
         let read = move || files.into_iter().map(|file| (file.clone(), content(&file))).collect();
-        let seen = tokio::task::spawn_blocking(read).await.unwrap_or_default();
-        let differs = seen != self.seen;
-        self.seen = seen;
-        differs
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
     /// Watches these files from now on, wherever their links lead by now.

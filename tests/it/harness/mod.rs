@@ -29,7 +29,7 @@ pub use mariadb::MariaDb;
 pub use network::{Network, Weather};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
-pub use process::free_port;
+pub use process::{Running, free_port};
 pub use proxy::Proxy;
 pub use redis::Redis;
 #[cfg(feature = "redis-cluster")]
