@@ -61,6 +61,7 @@ impl Live {
         // What was edited since the start; nothing in most cases, and then nothing is said.
         watched.look().await;
         self.reload(true).await;
+        self.catch_up(&mut watched).await;
         loop {
             let asked = tokio::select! {
                 () = hung_up(&mut hangup) => true,
@@ -76,12 +77,21 @@ impl Live {
             let differs = if asked { watched.look().await } else { watched.differs().await };
             if asked || differs {
                 self.reload(false).await;
+                self.catch_up(&mut watched).await;
             }
             watched.follow(&self.sources.files, &self.state.config.load().files);
         }
     }
 
-    async fn reload(&mut self, first: bool) {
+    /// What was edited while it was read may have been read or not.
+    async fn catch_up(&mut self, watched: &mut Watched) {
+        while watched.differs().await {
+            self.reload(true).await;
+        }
+    }
+
+    /// Reads it again; where `quiet`, nothing is said if there is no difference.
+    async fn reload(&mut self, quiet: bool) {
         let running = self.state.config.load_full();
         let load = self.sources.load.clone();
         let loaded = tokio::task::spawn_blocking(move || load()).await;
@@ -103,7 +113,7 @@ impl Live {
             Ok(Err(problems)) => attempt.problems = problems.0,
             Err(panicked) => attempt.problems.push(format!("it cannot be read: {panicked}")),
         }
-        if first && attempt.outcome == Outcome::Unchanged {
+        if quiet && attempt.outcome == Outcome::Unchanged {
             return;
         }
         tell(&attempt);

@@ -60,17 +60,18 @@ impl Watched {
         self.changed.notified().await;
     }
 
-    /// Whether their content is another than when this was last asked. One that is being written is
+    /// Whether their content is, or was for a moment, another than when this was last asked. One that is being written is
     /// waited for: half a file may be a valid one.
     pub async fn differs(&mut self) -> bool {
-        let before = self.seen.clone();
+        let mut differs = false;
         for _ in 0..MOST_LOOKS {
             if !self.look().await {
                 break;
             }
+            differs = true;
             tokio::time::sleep(TOGETHER).await;
         }
-        self.seen != before
+        differs
     }
 
     /// The same, as it is now. To be asked before they are read: what comes later is another edit.

@@ -200,7 +200,8 @@ async fn who_waits_for_the_former_pool_is_served_by_the_next() {
     slow.read(64 * 1024).await;
     let client = service.client;
     let waiting = tokio::spawn(async move { client.get(&subject("limit=1")).await });
-    eventually("one waits", || service.gauges().waiting == 1).await;
+    let meter = service.strategy("subject").meter.clone();
+    eventually("one waits", || meter.in_flight.get() == 2).await;
     applied(&service, &file, &text(2)).await;
     let answer = waiting.await.expect("it does not panic");
     assert_eq!(answer.status, 200);
