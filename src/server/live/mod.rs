@@ -2,7 +2,7 @@
 //! whole or not at all.
 //!
 //! One task does it, one attempt after the other; requests never wait for it. Everything that can
-//! fail happens beside what serves, and then the new strategies take over ([`crate::store::open`]).
+//! fail happens beside what serves, and then the new strategies take over ([`fn@crate::store::open`]).
 
 mod watch;
 
