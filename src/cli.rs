@@ -4,8 +4,10 @@ mod db;
 mod lab;
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::reload;
 
 use crate::config::{self, Config, Environment, LogFormat};
 use crate::store::backend::Existing;
@@ -217,19 +220,19 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
-    let mut config = load(&command.files, plugins)?;
-    if let Some(listen) = &command.listen {
-        let resolved = std::net::ToSocketAddrs::to_socket_addrs(listen).ok();
-        config.server.listen = resolved.and_then(|mut found| found.next()).ok_or_else(|| {
-            Failure::Usage(format!(
-                "--listen {listen:?} is not an address and a port, such as 127.0.0.1:8080"
-            ))
-        })?;
-    }
-    if let Some(wait_for) = command.wait_for {
-        config.server.wait_for = wait_for;
-    }
-    start_log(&config.log);
+    let listen = command.listen.as_deref().map(listen_address).transpose()?;
+    let (files, known) = (command.files.files.clone(), plugins.clone());
+    let wait_for = command.wait_for;
+    let load = move || {
+        let mut config = config::load(&files, &Environment::of_process(), &known)?;
+        config.server.listen = listen.unwrap_or(config.server.listen);
+        config.server.wait_for = wait_for.unwrap_or(config.server.wait_for);
+        Ok(config)
+    };
+    let config = load()?;
+    let on_log = Box::new(start_log(&config.log));
+    let sources =
+        server::Sources { files: command.files.files.clone(), load: Arc::new(load), on_log };
     runtime()?.block_on(async {
         let address = config.server.listen;
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -249,9 +252,18 @@ fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
         };
         bar.finish_and_clear();
         tracing::info!("serving at http://{address} (Swagger UI: http://{address}/docs)");
-        listening.serve(ready).await;
+        listening.serve(ready.following(sources)).await;
         tracing::info!("stopped");
         Ok(())
+    })
+}
+
+fn listen_address(listen: &str) -> Result<SocketAddr, Failure> {
+    let resolved = std::net::ToSocketAddrs::to_socket_addrs(listen).ok();
+    resolved.and_then(|mut found| found.next()).ok_or_else(|| {
+        Failure::Usage(format!(
+            "--listen {listen:?} is not an address and a port, such as 127.0.0.1:8080"
+        ))
     })
 }
 
@@ -305,15 +317,9 @@ fn show(bar: &ProgressBar, rows: u64) {
     bar.set_message(if bar.length() == Some(rows) { "indexing" } else { "loading" });
 }
 
-fn start_log(log: &config::Log) {
-    // The drivers print parameters at debug, and that of Redis Cluster warns at every attempt to
-    // reach a node; what matters of it the cache tells itself, once in a while.
-    let quiet = [
-        ("tokio_postgres", LevelFilter::INFO),
-        ("moka", LevelFilter::INFO),
-        ("redis", LevelFilter::OFF),
-    ];
-    let filter = log.level.parse::<Targets>().expect("config has checked it").with_targets(quiet);
+/// Starts the log, and returns what changes its level.
+fn start_log(log: &config::Log) -> impl Fn(&config::Log) + Send + Sync + 'static {
+    let (filter, level) = reload::Layer::new(filter(log));
     let registry = tracing_subscriber::registry();
     let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -324,6 +330,21 @@ fn start_log(log: &config::Log) {
             registry.with(format.json().flatten_event(true).with_filter(filter)).try_init()
         }
     };
+    move |log| {
+        // It fails only where there is no log any more.
+        let _ = level.reload(self::filter(log));
+    }
+}
+
+fn filter(log: &config::Log) -> Targets {
+    // The drivers print parameters at debug, and that of Redis Cluster warns at every attempt to
+    // reach a node; what matters of it the cache tells itself, once in a while.
+    let quiet = [
+        ("tokio_postgres", LevelFilter::INFO),
+        ("moka", LevelFilter::INFO),
+        ("redis", LevelFilter::OFF),
+    ];
+    log.level.parse::<Targets>().expect("config has checked it").with_targets(quiet)
 }
 
 /// Resolves at SIGTERM or Ctrl-C. A second one ends the process at once.

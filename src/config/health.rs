@@ -8,7 +8,7 @@ use serde::Deserialize;
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// `[health]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Health {
     #[serde(with = "humantime_serde")]

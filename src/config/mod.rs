@@ -11,8 +11,10 @@ mod list;
 mod redis;
 mod redis_url;
 mod resolve;
+mod restart;
 mod url;
 mod visitors;
+mod warnings;
 
 use std::fmt;
 use std::path::PathBuf;

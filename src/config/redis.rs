@@ -12,7 +12,7 @@ use super::redis_url::url_problems;
 use super::url::{RedisUrl, percent_encode};
 
 /// The certificates of an authority, as PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct RootCertificates {
     path: PathBuf,
     pem: Arc<[u8]>,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
@@ -11,6 +12,7 @@ use super::file::{self, Backend, File, LogFormat, PreparedStatements, Recycle};
 use super::redis::{RootCertificates, redis};
 use super::url::{DatabaseUrl, RedisUrl};
 use super::visitors::{CorsOrigins, RateLimit, cors_origins, header_size, rate_limit};
+use super::warnings::warnings;
 use super::{Health, PluginCheck, PluginKind, STANDARD_STRATEGIES};
 
 /// A configuration in which every rule holds.
@@ -34,12 +36,14 @@ pub struct Config {
     pub strategies: Vec<Strategy>,
     /// Combinations that are legal but unwise, each with its arithmetic.
     pub warnings: Vec<String>,
-    merged: Merged,
+    /// Files besides the layers that it was read from: passwords, certificates.
+    pub files: Vec<PathBuf>,
+    pub(super) merged: Merged,
 }
 
 /// What was merged, passwords included.
-#[derive(Clone)]
-struct Merged(Map<String, Value>);
+#[derive(Clone, PartialEq)]
+pub(super) struct Merged(Map<String, Value>);
 
 impl std::fmt::Debug for Merged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,7 +52,7 @@ impl std::fmt::Debug for Merged {
 }
 
 /// `[server]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Server {
     pub listen: SocketAddr,
@@ -65,11 +69,11 @@ pub struct Server {
     pub body_buffer: usize,
     pub body_budget: usize,
     pub replicas: u32,
-    pub reports: std::path::PathBuf,
+    pub reports: PathBuf,
 }
 
 /// `[log]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Log {
     pub level: String,
@@ -77,7 +81,7 @@ pub struct Log {
 }
 
 /// `[database]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Database {
     pub backend: Backend,
@@ -102,7 +106,7 @@ pub struct Database {
 }
 
 /// `[cache]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Cache {
     pub redis_url: RedisUrl,
@@ -120,7 +124,7 @@ pub struct Cache {
 }
 
 /// `[seed]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each key is explained in config/default.toml")]
 pub struct Seed {
     pub auto: bool,
@@ -129,7 +133,7 @@ pub struct Seed {
 }
 
 /// A way to the data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Strategy {
     /// Matches `[a-z0-9-]{1,32}`.
     pub name: String,
@@ -142,7 +146,7 @@ pub struct Strategy {
 }
 
 /// A plugin by name, with its options still to be read by it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PluginChoice {
     /// The plugin's name.
     pub name: String,
@@ -226,6 +230,7 @@ pub(super) fn resolve(
     problems: &mut Vec<String>,
 ) -> Option<Config> {
     let file = file?;
+    let files = files(&file);
     let server = server(file.server, problems);
     let of_its_own = file.database.url.is_some() || file.database.host.is_some();
     let database = database(file.database, problems);
@@ -269,8 +274,16 @@ pub(super) fn resolve(
         rate_limit,
         strategies,
         warnings,
+        files,
         merged,
     })
+}
+
+/// The files that `file` names and that are read now.
+fn files(file: &File) -> Vec<PathBuf> {
+    let (database, cache) = (&file.database, &file.cache);
+    let named = [&database.password_file, &cache.redis_password_file, &cache.redis_root_cert];
+    named.into_iter().flatten().cloned().collect()
 }
 
 fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
@@ -441,42 +454,6 @@ fn choice(
         Some(ValueKind::String(name)) => Ok(PluginChoice { name, options }),
         _ => Err(format!("`{path}` needs `{name_key}`, the name of the plugin")),
     }
-}
-
-fn warnings(server: &Server, database: &Database, cache: &Cache) -> Vec<String> {
-    let mut found = Vec::new();
-    found.extend(server.cors_origins.warning());
-    let bytes = |n: usize| bytesize::ByteSize(n as u64).display().iec().to_string();
-    if server.body_budget > 0 && server.body_buffer > server.body_budget {
-        found.push(format!(
-            "server.body_buffer ({}) is above server.body_budget ({}): no body can reach it",
-            bytes(server.body_buffer),
-            bytes(server.body_budget)
-        ));
-    }
-    if cache.max_entry > server.body_buffer {
-        found.push(format!(
-            "cache.max_entry ({}) is above server.body_buffer ({}): larger bodies stream and are never cached",
-            bytes(cache.max_entry),
-            bytes(server.body_buffer)
-        ));
-    }
-    if cache.memory_size < cache.max_entry {
-        found.push(format!(
-            "cache.memory_size ({}) is below cache.max_entry ({}): the largest answers never fit",
-            bytes(cache.memory_size),
-            bytes(cache.max_entry)
-        ));
-    }
-    let waits = database.wait_timeout + database.connect_timeout;
-    if waits > server.request_timeout {
-        found.push(format!(
-            "database.wait_timeout + database.connect_timeout = {} is above server.request_timeout ({}): the request ends first",
-            humantime::format_duration(waits),
-            humantime::format_duration(server.request_timeout)
-        ));
-    }
-    found
 }
 
 fn positive(key: &str, value: usize, problems: &mut Vec<String>) {

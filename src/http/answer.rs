@@ -232,7 +232,8 @@ impl<'a> InFlight<'a> {
             Some(Bypass) => meter.bypassed.inc(),
             None => 0,
         };
-        let answered = Answered { strategy: self.strategy.clone(), cache };
+        let (strategy, meter) = (self.strategy.name.clone(), self.strategy.meter.clone());
+        let answered = Answered { strategy, meter, cache };
         self.handed_over = self.info.answered.set(answered).is_ok();
     }
 }

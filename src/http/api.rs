@@ -52,13 +52,14 @@ impl Api {
         query: &ProductQuery,
         asked: &Asked<'_>,
     ) -> Result<Products<Many>, Problem> {
-        let strategies = self.state.strategies.load();
-        let Some(strategy) = strategies.get(strategy) else {
+        // Not for as long as the answer takes: strategies that are gone would keep their connections.
+        let found = self.state.strategies.load().get(strategy).cloned();
+        let Some(strategy) = found else {
             let detail = format!("There is no strategy {strategy:?}. GET /strategies lists them.");
             return Err(Problem::new(Kind::NotFound, detail));
         };
-        let timeout = self.state.config.server.request_timeout;
-        answer(strategy, query, asked.headers, asked.info, timeout).await
+        let timeout = self.state.config.load().server.request_timeout;
+        answer(&strategy, query, asked.headers, asked.info, timeout).await
     }
 }
 
@@ -117,10 +118,10 @@ impl Api {
         _none: NoQuery,
         asked: Asked<'_>,
     ) -> Result<Products<One>, Problem> {
-        let strategies = self.state.strategies.load();
-        let pooled = strategies.get("pooled").expect("config always has it");
-        let timeout = self.state.config.server.request_timeout;
-        answer(pooled, &ProductQuery::by_id(id.0), asked.headers, asked.info, timeout).await
+        let pooled = self.state.strategies.load().get("pooled").cloned();
+        let pooled = pooled.expect("config always has it");
+        let timeout = self.state.config.load().server.request_timeout;
+        answer(&pooled, &ProductQuery::by_id(id.0), asked.headers, asked.info, timeout).await
     }
 
     /// Products, through any configured strategy

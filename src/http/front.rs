@@ -15,18 +15,28 @@ use super::health::{Liveness, Phase, ReadyAnswer};
 use super::request::RequestInfo;
 use super::service::finish;
 use super::{Observed, Service};
+use crate::config;
 
 /// Answers requests of any connection, with or without a service behind it.
-#[derive(Default)]
 pub struct Front {
+    /// Until there is a service.
+    initial: config::Server,
     service: OnceLock<Service>,
     draining: AtomicBool,
 }
 
 impl Front {
     /// One without a service: `/health/live` is answered, everything else is told to come back.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(settings: config::Server) -> Self {
+        Self { initial: settings, service: OnceLock::new(), draining: AtomicBool::new(false) }
+    }
+
+    /// The settings of the server as they are now.
+    pub fn settings<T>(&self, read: impl FnOnce(&config::Server) -> T) -> T {
+        match self.service.get() {
+            Some(service) => read(&service.config().server),
+            None => read(&self.initial),
+        }
     }
 
     /// From now on `service` answers.

@@ -16,7 +16,7 @@ const LANDING: &str = include_str!("landing.html");
 
 /// Everything that is served.
 pub(super) fn routes(state: Arc<State>, spec: &Spec) -> impl Endpoint + 'static {
-    let folder: Arc<Path> = state.config.server.reports.as_path().into();
+    let folder: Arc<Path> = state.config.load().server.reports.as_path().into();
     let service = spec::service(state);
     // The page comes with its script and style inside; only the document in it is replaced, by
     // the completed one. `<` cannot end a script early that way.

@@ -8,6 +8,7 @@ mod error;
 mod front;
 mod health;
 mod landing;
+mod live;
 mod negotiate;
 mod observed;
 mod page;
@@ -27,8 +28,8 @@ use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
 pub use front::Front;
-pub use health::Health;
-pub(crate) use health::watch;
+pub use health::{Health, Watching};
+pub use live::{Attempt, Following, Outcome};
 pub use observed::Observed;
 pub use rate_limit::RateLimit;
 pub use sampler::Sampler;
@@ -43,8 +44,10 @@ use crate::store::Strategies;
 pub struct State {
     /// The strategies, read once a request.
     pub strategies: ArcSwap<Strategies>,
-    /// The configuration in force.
-    pub config: Arc<Config>,
+    /// The configuration in force, read once a request.
+    pub config: ArcSwap<Config>,
+    /// Where it came from, and what became of the last edit.
+    pub following: ArcSwap<Following>,
     /// How much one client may ask for, read once a request.
     pub rate_limit: ArcSwap<RateLimit>,
     /// Requests that it refused since the start.

@@ -153,7 +153,7 @@ impl HttpBody for Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         if let Some(answered) = self.info.answered.get() {
-            let meter = answered.meter();
+            let meter = &answered.meter;
             meter.in_flight.dec();
             meter.bytes.inc_by(self.sent);
             meter.latency.record(self.info.started.elapsed());

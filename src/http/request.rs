@@ -8,7 +8,7 @@ use std::time::Instant;
 use poem::http::{HeaderMap, Method, StatusCode};
 
 use crate::observe::StrategyMeter;
-use crate::store::{CacheStatus, Strategy};
+use crate::store::CacheStatus;
 
 /// One request, from its arrival to the last byte of its answer. Handlers note in it which
 /// strategy answered; the log line and the counters are written from it.
@@ -55,23 +55,19 @@ impl RequestInfo {
             status = answer.map(|(status, _)| status.as_u16()),
             duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0,
             bytes = answer.map(|(_, bytes)| bytes),
-            strategy = answered.map(|answered| &*answered.strategy.name),
+            strategy = answered.map(|answered| &*answered.strategy),
             cache = answered.and_then(|answered| answered.cache).map(|cache| cache.name()),
             outcome,
         );
     }
 }
 
-/// Which strategy answered, and how.
+/// Which strategy answered, and how. Does not hold the strategy: one that is gone would keep its
+/// connections for as long as a client reads.
 pub(super) struct Answered {
-    pub strategy: Arc<Strategy>,
+    pub strategy: Arc<str>,
+    pub meter: Arc<StrategyMeter>,
     pub cache: Option<CacheStatus>,
-}
-
-impl Answered {
-    pub fn meter(&self) -> &StrategyMeter {
-        &self.strategy.meter
-    }
 }
 
 /// The client's `X-Request-Id` if it is harmless, or a new one.

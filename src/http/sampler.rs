@@ -1,7 +1,7 @@
 //! Looks at the process, the database and Redis once a second, on connections of its own, so that
 //! a request for figures never waits for any of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,20 @@ const TIMEOUT: Duration = Duration::from_millis(800);
 /// What was seen last.
 pub struct Sampler {
     latest: ArcSwap<Sample>,
+    /// What to look at from the next time on, where that has changed.
+    next: Mutex<Option<Targets>>,
+}
+
+/// What is looked at besides the process.
+struct Targets {
+    database: Arc<dyn Backend>,
+    redis: Option<Box<dyn ServerWatch>>,
+}
+
+impl Targets {
+    fn new(database: Arc<dyn Backend>, strategies: &Strategies) -> Self {
+        Self { database, redis: strategies.cache_server() }
+    }
 }
 
 /// One look at everything.
@@ -46,9 +60,21 @@ impl Sampler {
             database: None,
             redis: None,
         };
-        let sampler = Arc::new(Self { latest: ArcSwap::from_pointee(first) });
-        let task = tokio::spawn(run(sampler.clone(), own, database, strategies.cache_server()));
+        let latest = ArcSwap::from_pointee(first);
+        let sampler = Arc::new(Self { latest, next: Mutex::default() });
+        let targets = Targets::new(database, strategies);
+        let task = tokio::spawn(run(sampler.clone(), own, targets));
         (sampler, tokio_util::task::AbortOnDropHandle::new(task))
+    }
+
+    /// From the next look on, looks at `database` and at the server behind the caches of `strategies`.
+    pub fn look_at(&self, database: Arc<dyn Backend>, strategies: &Strategies) {
+        let targets = Targets::new(database, strategies);
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(targets);
+    }
+
+    fn take_next(&self) -> Option<Targets> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The last look.
@@ -57,18 +83,22 @@ impl Sampler {
     }
 }
 
-async fn run(
-    sampler: Arc<Sampler>,
-    mut own: Option<OwnProcess>,
-    backend: Arc<dyn Backend>,
-    redis: Option<Box<dyn ServerWatch>>,
-) {
+async fn run(sampler: Arc<Sampler>, mut own: Option<OwnProcess>, targets: Targets) {
+    let Targets { database: mut backend, redis } = targets;
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut watch = None;
     let mut redis = redis.map(|server| CacheServer { server, usable: None });
     loop {
         ticks.tick().await;
+        if let Some(next) = sampler.take_next() {
+            if !Arc::ptr_eq(&backend, &next.database) {
+                watch = None;
+            }
+            backend = next.database;
+            let usable = redis.as_ref().and_then(|redis| redis.usable);
+            redis = next.redis.map(|server| CacheServer { server, usable });
+        }
         let looking = OptionFuture::from(redis.as_mut().map(CacheServer::look));
         let (database, redis) =
             futures_util::future::join(look_at(&backend, &mut watch), looking).await;

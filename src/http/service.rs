@@ -19,6 +19,7 @@ use super::rate_limit::{Allowance, counts};
 use super::request::RequestInfo;
 use super::spec::Spec;
 use super::{State, landing, page};
+use crate::config::Config;
 
 /// Answers requests of any connection.
 #[derive(Clone)]
@@ -49,7 +50,7 @@ impl Service {
     ) -> hyper::Response<Observed> {
         let client = self.0.state.rate_limit.load().client(remote, request.headers());
         let info = RequestInfo::of(&request, client);
-        let cors = Cors::of(&self.0.state.config.server.cors_origins, request.headers());
+        let cors = Cors::of(&self.0.state.config.load().server.cors_origins, request.headers());
         let (early, allowance) = self.0.at_the_door(&request, &cors, &info);
         let mut response = match early {
             Some(response) => response,
@@ -87,6 +88,11 @@ impl Service {
         })
     }
 
+    /// The configuration in force.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.0.state.config.load_full()
+    }
+
     /// From now on `/health/ready` says that the service is stopping.
     pub(super) fn drain(&self) {
         self.0.state.health.drain();
@@ -117,7 +123,7 @@ impl Inner {
         cors: &Cors,
         info: &RequestInfo,
     ) -> (Option<Response>, Option<Allowance>) {
-        let longest = self.state.config.server.max_url_size;
+        let longest = self.state.config.load().server.max_url_size;
         let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if length > longest {
             let detail = format!("The longest URL that is read here has {longest} bytes.");

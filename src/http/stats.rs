@@ -6,6 +6,7 @@ use std::sync::Arc;
 use poem_openapi::Object;
 
 use super::State;
+use super::live::ConfigStats;
 use crate::observe::{BreakerState, BreakerView, Percentiles};
 use crate::store::Strategy;
 
@@ -32,6 +33,8 @@ pub(super) struct Stats {
     /// Redis's own view, of a cluster the sum over the primaries that answer; null where no strategy
     /// uses it, or when it cannot be used.
     redis: Option<RedisStats>,
+    /// The configuration and the last edit of it.
+    config: ConfigStats,
 }
 
 /// This process, as the operating system sees it.
@@ -266,6 +269,7 @@ pub(super) fn stats(state: &State) -> Stats {
         strategies: state.strategies.load().iter().map(strategy_stats).collect(),
         database: sample.database.clone(),
         redis: sample.redis.clone(),
+        config: ConfigStats::of(&state.following.load()),
     }
 }
 

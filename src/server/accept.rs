@@ -23,16 +23,18 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 pub(super) async fn serve(
     listener: TcpListener,
     front: Arc<Front>,
-    settings: &config::Server,
     shutdown: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let places = Arc::new(Semaphore::new(front.settings(|server| server.max_connections)));
     let accepting = async || {
         loop {
             let (stream, remote, place) = accept(&listener, &places).await;
             let Ok(local) = stream.local_addr() else { continue };
-            serve_connection(stream, (local, remote), place, &front, settings, &graceful);
+            // As they are now: an edit of the configuration holds for the connections made after it.
+            front.settings(|settings| {
+                serve_connection(stream, (local, remote), place, &front, settings, &graceful);
+            });
         }
     };
     tokio::select! {
@@ -42,12 +44,13 @@ pub(super) async fn serve(
     front.drain();
     tokio::select! {
         biased;
-        () = tokio::time::sleep(settings.drain_delay) => {}
+        () = tokio::time::sleep(front.settings(|server| server.drain_delay)) => {}
         () = accepting() => unreachable!("it goes on for ever"),
     }
     drop(listener);
     let in_flight = graceful.count();
-    if tokio::time::timeout(settings.shutdown_timeout, graceful.shutdown()).await.is_err() {
+    let limit = front.settings(|server| server.shutdown_timeout);
+    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
         tracing::warn!(in_flight, "answers in flight were cut: server.shutdown_timeout passed");
     }
 }

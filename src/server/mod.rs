@@ -1,26 +1,29 @@
 //! Wiring: from a configuration to a running service, and the loop that accepts connections.
 
 mod accept;
+mod live;
 mod patience;
 mod stalled;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use live::Sources;
+
 use self::patience::Patience;
 use crate::config::{self, Config};
 use crate::encode::{BodyLimits, Budget};
-use crate::http::{self, Front, Health, RateLimit, Sampler, Service, State};
+use crate::http::{Following, Front, Health, RateLimit, Sampler, Service, State, Watching};
 use crate::seed;
 use crate::store::access;
 use crate::store::backend::OnProgress;
 use crate::store::plugin::Plugins;
-use crate::store::{self, Backends, StoreError};
+use crate::store::{self, Backends, ConnectionSum, StoreError};
 
 /// How long a replica may take to have what was loaded into its primary.
 const REPLICATION: Duration = Duration::from_secs(10);
@@ -28,9 +31,11 @@ const REPLICATION: Duration = Duration::from_secs(10);
 /// Everything between the socket and the database, ready to serve.
 pub struct Ready {
     service: Service,
-    config: Arc<Config>,
     state: Arc<State>,
-    _looking: Vec<AbortOnDropHandle<()>>,
+    /// What it takes to read the configuration again, until somebody does.
+    reloading: Option<(Backends, Plugins, Watching)>,
+    _following: Option<AbortOnDropHandle<()>>,
+    _looking: [AbortOnDropHandle<()>; 2],
 }
 
 /// Opens the databases, fills the one of `database.url` where that is allowed, and opens every strategy.
@@ -64,32 +69,35 @@ pub async fn prepare(
     }
     let budget = Budget::new(config.server.body_budget);
     let limits = BodyLimits { buffer: config.server.body_buffer, budget: budget.clone() };
-    let strategies = store::open(&config, &backends, plugins, &limits).await?;
-    for sum in &strategies.connection_sum {
-        if sum.too_many {
-            tracing::warn!("{}", sum.text);
-        } else {
-            tracing::info!("{}", sum.text);
-        }
-    }
+    let strategies = store::open(&config, &backends, plugins, &limits, None).await?;
+    strategies.connection_sum.iter().for_each(say);
     patience.redis(&strategies).await;
     let (sampler, sampling) = Sampler::start(main.clone(), &strategies);
-    let config = Arc::new(config);
+    let following = Following { loaded_at: SystemTime::now(), files: Vec::new(), last: None };
     let state = Arc::new(State {
         strategies: ArcSwap::from_pointee(strategies),
         rate_limit: ArcSwap::from_pointee(RateLimit::new(&config.rate_limit)),
         rate_limited: Default::default(),
-        config: config.clone(),
         health: Health::new(&config),
+        config: ArcSwap::from_pointee(config),
+        following: ArcSwap::from_pointee(following),
         budget,
         sampler,
         started: Instant::now(),
     });
-    let mut looking = http::watch(&state, &backends).await;
-    looking.push(sampling);
+    let watching = Watching::start(&state, &backends).await;
     let service = Service::new(state.clone());
-    looking.push(RateLimit::keep_small(state.clone()));
-    Ok(Ready { service, config, state, _looking: looking })
+    let reloading = Some((backends, plugins.clone(), watching));
+    let looking = [sampling, RateLimit::keep_small(state.clone())];
+    Ok(Ready { service, state, reloading, _following: None, _looking: looking })
+}
+
+fn say(sum: &ConnectionSum) {
+    if sum.too_many {
+        tracing::warn!("{}", sum.text);
+    } else {
+        tracing::info!("{}", sum.text);
+    }
 }
 
 impl Ready {
@@ -98,12 +106,21 @@ impl Ready {
         &self.state
     }
 
+    /// From now on, for as long as it serves, an edit of the configuration takes effect; and so does
+    /// SIGHUP.
+    pub fn following(mut self, sources: Sources) -> Self {
+        if let Some(reloading) = self.reloading.take() {
+            self._following = Some(live::start(self.state.clone(), sources, reloading));
+        }
+        self
+    }
+
     /// Serves connections of `listener` until `shutdown` resolves, then lets the answers in flight
     /// finish for at most `server.shutdown_timeout`. Statements that were abandoned are cancelled.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let front = Arc::new(Front::new());
+        let front = Arc::new(Front::new(self.state.config.load().server.clone()));
         front.open(self.service);
-        accept::serve(listener, front, &self.config.server, shutdown).await;
+        accept::serve(listener, front, shutdown).await;
         access::cancelled().await;
     }
 }
@@ -122,7 +139,7 @@ impl Listening {
         settings: config::Server,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let front = Arc::new(Front::new());
+        let front = Arc::new(Front::new(settings));
         let (stop, stopping) = watch::channel(false);
         let accepting = {
             let front = front.clone();
@@ -130,7 +147,7 @@ impl Listening {
                 shutdown.await;
                 stop.send_replace(true);
             };
-            tokio::spawn(async move { accept::serve(listener, front, &settings, shutdown).await })
+            tokio::spawn(async move { accept::serve(listener, front, shutdown).await })
         };
         Self { front, stopping, accepting: AbortOnDropHandle::new(accepting) }
     }

@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 pub use breaker::Breaker;
 pub use error::{ErrorKind, StoreError};
 pub use fetch::Fetch;
-pub use open::{Backends, Strategies, Strategy, open};
+pub use open::{Backends, ConnectionSum, Running, Strategies, Strategy, open};
 
 use crate::encode::{RowBytes, Whole};
 use crate::query::ProductQuery;

@@ -1,9 +1,9 @@
-//! Builds every strategy from config, once.
+//! Builds every strategy from config: at start-up, and again when config changes while they serve.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::access::{Access, AccessSetup};
+use super::access::{Access, AccessSetup, Predecessor};
 use super::backend::{self, Backend};
 use super::cache::{CacheSetup, CacheStore, ServerWatch, Wrapped};
 use super::plugin::Plugins;
@@ -16,6 +16,7 @@ use crate::observe::StrategyMeter;
 pub struct Backends(HashMap<DatabaseUrl, Guarded>);
 
 /// A backend and its circuit breaker.
+#[derive(Clone)]
 struct Guarded {
     backend: Arc<dyn Backend>,
     breaker: Option<Arc<Breaker>>,
@@ -27,14 +28,29 @@ impl Backends {
     /// # Errors
     /// When a URL cannot be understood.
     pub fn new(config: &Config) -> Result<Self, StoreError> {
+        Self::beside(config, None)
+    }
+
+    /// The same, keeping those that are used already with the same settings.
+    ///
+    /// # Errors
+    /// When a URL cannot be understood.
+    pub fn beside(config: &Config, running: Option<(&Config, &Self)>) -> Result<Self, StoreError> {
+        let kept = |url| match running {
+            Some((before, backends)) if of_backends(&before.database, &config.database) => {
+                backends.0.get(url).cloned()
+            }
+            _ => None,
+        };
         let mut backends = HashMap::new();
         let urls = config.strategies.iter().map(|strategy| &strategy.database_url);
         for url in urls.chain([&config.database.url]) {
             if !backends.contains_key(url) {
-                let backend = backend::open(&config.database, url)?;
-                let name = config.url_key(url);
-                let breaker = Breaker::new(name, backend.clone(), &config.database);
-                backends.insert(url.clone(), Guarded { backend, breaker });
+                let guarded = match kept(url) {
+                    Some(kept) => kept,
+                    None => Guarded::new(config, url)?,
+                };
+                backends.insert(url.clone(), guarded);
             }
         }
         Ok(Self(backends))
@@ -45,16 +61,43 @@ impl Backends {
         self.0.iter().map(|(url, guarded)| (url, &guarded.backend))
     }
 
-    /// The circuit breaker of this URL, which must be one of the configuration; `None` where config
-    /// wants none.
-    pub fn breaker(&self, url: &DatabaseUrl) -> Option<&Arc<Breaker>> {
-        self.0[url].breaker.as_ref()
+    /// Whether these are the same ones as `other`, under the same URLs.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |(url, backend): (&DatabaseUrl, _)| {
+            other.0.get(url).is_some_and(|other| Arc::ptr_eq(&other.backend, backend))
+        };
+        self.0.len() == other.0.len() && self.iter().all(same)
     }
 
     /// The backend of this URL, which must be one of the configuration.
     pub fn get(&self, url: &DatabaseUrl) -> &Arc<dyn Backend> {
         &self.0[url].backend
     }
+
+    /// The circuit breaker of this URL, which must be one of the configuration; `None` where config
+    /// wants none.
+    pub fn breaker(&self, url: &DatabaseUrl) -> Option<&Arc<Breaker>> {
+        self.0[url].breaker.as_ref()
+    }
+}
+
+impl Guarded {
+    fn new(config: &Config, url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let backend = backend::open(&config.database, url)?;
+        let breaker = Breaker::new(config.url_key(url), backend.clone(), &config.database);
+        Ok(Self { backend, breaker })
+    }
+}
+
+/// Whether what a backend is made from is the same.
+fn of_backends(before: &config::Database, now: &config::Database) -> bool {
+    before.backend == now.backend
+        && before.connect_timeout == now.connect_timeout
+        && before.statement_timeout == now.statement_timeout
+        && before.prepared_statements == now.prepared_statements
+        && before.tcp_keepalive == now.tcp_keepalive
+        && before.tcp_user_timeout == now.tcp_user_timeout
+        && before.breaker_interval == now.breaker_interval
 }
 
 /// A strategy, ready to answer.
@@ -73,6 +116,35 @@ pub struct Strategy {
     pub cache: Option<Arc<dyn CacheStore>>,
     /// Where it is counted.
     pub meter: Arc<StrategyMeter>,
+    made_from: Settings,
+}
+
+/// What a strategy is made from, besides what its configuration names.
+struct Settings {
+    backend: Arc<dyn Backend>,
+    breaker: Option<Arc<Breaker>>,
+    database: config::Database,
+    /// Connections that are left, which concerns those that hold no fixed number.
+    left: Option<usize>,
+    fixed: bool,
+    cache: config::Cache,
+    body_buffer: usize,
+}
+
+impl Settings {
+    fn same_access(&self, other: &Self) -> bool {
+        let options = |database: &config::Database| {
+            let (url, url_key) = (DatabaseUrl::new(""), "");
+            config::Database { url, url_key, reserve: 0, ..database.clone() }
+        };
+        Arc::ptr_eq(&self.backend, &other.backend)
+            && (self.left == other.left || (self.fixed && other.fixed))
+            && options(&self.database) == options(&other.database)
+    }
+
+    fn same_cache(&self, other: &Self) -> bool {
+        self.cache == other.cache && self.body_buffer == other.body_buffer
+    }
 }
 
 /// Every strategy, by name; one immutable value.
@@ -80,22 +152,33 @@ pub struct Strategies {
     strategies: Vec<Arc<Strategy>>,
     /// What start-up has to say about the connections, with the arithmetic.
     pub connection_sum: Vec<ConnectionSum>,
+    /// How many connections each server allows.
+    allowed: HashMap<DatabaseUrl, Option<usize>>,
+    /// Of every name that there ever was, so that counters never go back.
+    meters: HashMap<String, Arc<StrategyMeter>>,
+    /// What has taken the place of another.
+    successors: Vec<Arc<dyn Access>>,
 }
 
 impl Strategies {
+    /// From now on requests come to these and no longer to those that they were opened beside.
+    pub fn take_over(&self) {
+        self.successors.iter().for_each(|access| access.take_over());
+    }
+
     /// The strategy of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Strategy>> {
         self.strategies.iter().find(|strategy| &*strategy.name == name)
     }
 
-    /// Every strategy, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Strategy>> {
-        self.strategies.iter()
-    }
-
     /// A way to look at the server behind the caches, where some strategy has one.
     pub fn cache_server(&self) -> Option<Box<dyn ServerWatch>> {
         self.iter().filter_map(|strategy| strategy.cache.as_ref()).find_map(|store| store.watch())
+    }
+
+    /// Every strategy, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Strategy>> {
+        self.strategies.iter()
     }
 }
 
@@ -107,7 +190,18 @@ pub struct ConnectionSum {
     pub too_many: bool,
 }
 
-/// Opens every strategy of `config`.
+/// What serves while another configuration is opened.
+#[derive(Clone, Copy)]
+pub struct Running<'a> {
+    /// Its configuration.
+    pub config: &'a Config,
+    /// Its strategies.
+    pub strategies: &'a Strategies,
+}
+
+/// Opens every strategy of `config`. What is the same in `running` is kept: access methods with their
+/// connections, caches with their content, counters. Nothing changes there before
+/// [`Strategies::take_over`].
 ///
 /// # Errors
 /// When a database cannot be reached, or refuses as many connections as the pools want.
@@ -116,51 +210,131 @@ pub async fn open(
     backends: &Backends,
     plugins: &Plugins,
     limits: &BodyLimits,
+    running: Option<Running<'_>>,
 ) -> Result<Strategies, StoreError> {
+    let allowed = allowed(config, backends, running).await?;
     let mut shares = HashMap::new();
     let mut connection_sum = Vec::new();
-    for (url, backend) in backends.iter() {
-        let share = Share::of(config, url, backend.connection_limit().await?, plugins);
+    for (url, limit) in &allowed {
+        let share = Share::of(config, url, *limit, plugins);
         connection_sum.extend(share.sum(config, url));
         shares.insert(url, share.left);
     }
-    let mut strategies = Vec::new();
+    let before = running.map(|running| running.strategies);
+    let mut opening = Strategies {
+        strategies: Vec::new(),
+        connection_sum,
+        meters: before.map(|before| before.meters.clone()).unwrap_or_default(),
+        successors: Vec::new(),
+        allowed: HashMap::new(),
+    };
     for strategy in &config.strategies {
-        let opened = open_one(config, strategy, backends, plugins, limits, &shares).await;
+        let fixed = plugins.connections(&strategy.access, &config.database).is_some();
+        let settings = Settings {
+            backend: backends.get(&strategy.database_url).clone(),
+            breaker: backends.breaker(&strategy.database_url).cloned(),
+            database: config.database.clone(),
+            left: shares[&strategy.database_url],
+            fixed,
+            cache: config.cache.clone(),
+            body_buffer: limits.buffer,
+        };
+        let before = before.and_then(|before| before.get(&strategy.name));
+        let opened = open_one(strategy, settings, plugins, limits, before, &mut opening).await;
         let during = |error: StoreError| error.during(&format!("strategy {:?}", strategy.name));
-        strategies.push(Arc::new(opened.map_err(during)?));
+        opening.strategies.push(opened.map_err(during)?);
     }
-    Ok(Strategies { strategies, connection_sum })
+    opening.allowed = allowed;
+    Ok(opening)
+}
+
+/// How many connections each server allows. Asked only where it matters: an edit of something else
+/// must not depend on the database.
+async fn allowed(
+    config: &Config,
+    backends: &Backends,
+    running: Option<Running<'_>>,
+) -> Result<HashMap<DatabaseUrl, Option<usize>>, StoreError> {
+    let ways = |config: &Config| -> Vec<_> {
+        let ways = config.strategies.iter();
+        ways.map(|way| (way.name.clone(), way.access.clone(), way.database_url.clone())).collect()
+    };
+    let same = running.is_some_and(|running| {
+        running.config.database == config.database
+            && running.config.server.replicas == config.server.replicas
+            && ways(running.config) == ways(config)
+    });
+    let mut allowed = HashMap::new();
+    for (url, backend) in backends.iter() {
+        let known = running.and_then(|running| running.strategies.allowed.get(url)).copied();
+        let limit = match known {
+            Some(known) if same => known,
+            _ => match (backend.connection_limit().await, known) {
+                (Ok(limit), _) => limit,
+                (Err(_), Some(known)) => known,
+                (Err(error), None) => return Err(error),
+            },
+        };
+        allowed.insert(url.clone(), limit);
+    }
+    Ok(allowed)
 }
 
 async fn open_one(
-    config: &Config,
     strategy: &config::Strategy,
-    backends: &Backends,
+    settings: Settings,
     plugins: &Plugins,
     limits: &BodyLimits,
-    shares: &HashMap<&DatabaseUrl, Option<usize>>,
-) -> Result<Strategy, StoreError> {
-    let meter = Arc::new(StrategyMeter::default());
+    before: Option<&Arc<Strategy>>,
+    opening: &mut Strategies,
+) -> Result<Arc<Strategy>, StoreError> {
+    let kept = before.filter(|before| {
+        before.config.access == strategy.access && before.made_from.same_access(&settings)
+    });
+    if let Some(kept) = kept
+        && kept.config == *strategy
+        && kept.made_from.same_cache(&settings)
+    {
+        return Ok(kept.clone());
+    }
+    let meter = opening.meters.entry(strategy.name.clone()).or_default().clone();
     let name: Arc<str> = strategy.name.as_str().into();
-    let Guarded { backend, breaker } = &backends.0[&strategy.database_url];
-    let setup = AccessSetup {
-        backend: backend.clone(),
-        database: config.database.clone(),
-        left: shares[&strategy.database_url],
-        meter: meter.access.clone(),
+    // The password is not shown, so a new one is not another server.
+    let same_server = before.is_some_and(|before| {
+        before.config.database_url.to_string() == strategy.database_url.to_string()
+    });
+    let access = match kept {
+        Some(kept) => kept.access.clone(),
+        None => {
+            let predecessor =
+                before.map(|before| Predecessor { access: before.access.clone(), same_server });
+            let succeeds = predecessor.is_some();
+            let setup = AccessSetup {
+                backend: settings.backend.clone(),
+                database: settings.database.clone(),
+                left: settings.left,
+                meter: meter.access.clone(),
+                predecessor,
+            };
+            let access = plugins.open_access(&strategy.access, setup).await?;
+            opening.successors.extend(succeeds.then(|| access.clone()));
+            access
+        }
     };
-    let access = plugins.open_access(&strategy.access, setup).await?;
-    let fetch = Arc::new(Fetch::new(access.clone(), limits.clone(), breaker.clone()));
+    let fetch = Arc::new(Fetch::new(access.clone(), limits.clone(), settings.breaker.clone()));
     let setup = CacheSetup {
         strategy: name.clone(),
-        cache: config.cache.clone(),
+        cache: settings.cache.clone(),
         limits: limits.clone(),
         meter: meter.cache.clone(),
+        // Answers of another database are others.
+        predecessor: before.filter(|_| same_server).and_then(|before| before.cache.clone()),
     };
     let Wrapped { source, store } = plugins.wrap_cache(&strategy.cache, fetch, setup)?;
-    let breaker = breaker.clone();
-    Ok(Strategy { name, config: strategy.clone(), source, access, breaker, cache: store, meter })
+    let (config, breaker) = (strategy.clone(), settings.breaker.clone());
+    let cache = store;
+    let made_from = settings;
+    Ok(Arc::new(Strategy { name, config, source, access, breaker, cache, meter, made_from }))
 }
 
 /// How a server's connection limit is divided.

@@ -17,6 +17,7 @@ use super::{ErrorKind, Source, StoreError};
 use crate::config::{Database, DatabaseUrl, PluginCheck, PluginChoice, PluginKind};
 
 /// Which plugins config can name.
+#[derive(Clone)]
 pub struct Plugins {
     access: Vec<AccessEntry>,
     cache: Vec<CacheEntry>,
@@ -26,6 +27,7 @@ type OpenAccess =
     fn(&PluginChoice, AccessSetup) -> BoxFuture<'static, Result<Arc<dyn Access>, StoreError>>;
 type WrapCache = fn(&PluginChoice, Arc<dyn Source>, CacheSetup) -> Result<Wrapped, StoreError>;
 
+#[derive(Clone)]
 struct AccessEntry {
     name: &'static str,
     problems: fn(&PluginChoice, &Database) -> Vec<String>,
@@ -33,6 +35,7 @@ struct AccessEntry {
     open: OpenAccess,
 }
 
+#[derive(Clone)]
 struct CacheEntry {
     name: &'static str,
     problems: fn(&PluginChoice) -> Vec<String>,

@@ -21,6 +21,7 @@ mod health;
 mod http;
 mod lab;
 mod leases;
+mod live;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod overload;

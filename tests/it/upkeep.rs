@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use poolwise::observe::BreakerState;
 use tokio::task::JoinHandle;
 
 use crate::harness::{
@@ -92,6 +93,9 @@ async fn connections_that_fell_silent_are_found_before_a_request_finds_them() {
         seen.is_some_and(|(opened, closed)| opened - closed == 3) && service.gauges().idle == 3
     })
     .await;
+    // New connections did not come through either.
+    let breaker = service.strategy("subject").breaker.clone().expect("it has one");
+    eventually("the breaker is closed", || breaker.view().state == BreakerState::Closed).await;
     let answers = join_all((0..6).map(|_| service.subject(""))).await;
     assert!(answers.iter().all(|answer| answer.body == Dataset::of(FEW).body()));
     assert_eq!(service.strategy("subject").meter.errors.get(), 0);

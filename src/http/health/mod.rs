@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
@@ -37,10 +38,21 @@ const ENOUGH_LOOKS: usize = 3;
 
 /// What is known of the state of the service.
 pub struct Health {
-    limits: config::Health,
-    replicas: u32,
+    limits: ArcSwap<Limits>,
     draining: AtomicBool,
     known: Mutex<Known>,
+}
+
+/// What it is judged by.
+struct Limits {
+    health: config::Health,
+    replicas: u32,
+}
+
+impl Limits {
+    fn of(config: &Config) -> Self {
+        Self { health: config.health.clone(), replicas: config.server.replicas }
+    }
 }
 
 struct Known {
@@ -80,8 +92,7 @@ impl Health {
             reasons: Vec::new(),
         };
         Self {
-            limits: config.health.clone(),
-            replicas: config.server.replicas,
+            limits: ArcSwap::from_pointee(Limits::of(config)),
             draining: AtomicBool::new(false),
             known: Mutex::new(known),
         }
@@ -119,6 +130,7 @@ impl Health {
     /// Everything that is known.
     pub(super) fn report(&self) -> Report {
         let ready = self.phase() == Phase::Ready;
+        let limits = self.limits.load();
         let known = self.known();
         let check = |database: &KnownDatabase| DatabaseCheck {
             key: database.key.clone(),
@@ -153,7 +165,7 @@ impl Health {
                     latency_ms: known.redis.latency.map(ms),
                     since: utc(known.redis.since),
                 },
-                db_pool: report::pools(&known.pools, &self.limits, self.replicas),
+                db_pool: report::pools(&known.pools, &limits.health, limits.replicas),
             },
         }
     }
@@ -174,7 +186,7 @@ impl Health {
             },
             pools: &known.pools,
         };
-        let (state, reasons) = judge(&facts, &self.limits);
+        let (state, reasons) = judge(&facts, &self.limits.load().health);
         let before = std::mem::replace(&mut known.state, state);
         if before != state {
             known.since = SystemTime::now();
@@ -185,6 +197,23 @@ impl Health {
             }
         }
         known.reasons = reasons;
+    }
+}
+
+impl Known {
+    /// Changes which databases are known; what is known of those that stay, stays.
+    fn watch(&mut self, list: Vec<(String, bool)>) {
+        let mut before = std::mem::take(&mut self.databases);
+        self.databases = list
+            .into_iter()
+            .map(|(key, main)| {
+                let known = before.iter().position(|known| known.key == key);
+                known.map_or_else(
+                    || KnownDatabase::new(key, main),
+                    |place| KnownDatabase { main, ..before.swap_remove(place) },
+                )
+            })
+            .collect();
     }
 }
 
@@ -236,19 +265,32 @@ impl KnownDatabase {
     }
 }
 
-/// Looks at everything once and then again and again, until the returned guards are dropped.
-pub(crate) async fn watch(state: &Arc<State>, backends: &Backends) -> Vec<AbortOnDropHandle<()>> {
-    let config = &state.config;
+/// Looks that go on until it is dropped.
+pub struct Watching(#[expect(dead_code, reason = "held")] Vec<AbortOnDropHandle<()>>);
+
+impl Watching {
+    /// Looks at `backends` and everything else once, and then again and again, as the configuration
+    /// in force says.
+    pub async fn start(state: &Arc<State>, backends: &Backends) -> Self {
+        Self(watch(state, backends).await)
+    }
+}
+
+async fn watch(state: &Arc<State>, backends: &Backends) -> Vec<AbortOnDropHandle<()>> {
+    let config = state.config.load_full();
+    state.health.limits.store(Arc::new(Limits::of(&config)));
     let mut databases: Vec<_> = backends.iter().collect();
     databases.sort_by_key(|(url, _)| **url != config.database.url);
-    let mut watched = Vec::new();
+    let (mut watched, mut list) = (Vec::new(), Vec::new());
     for (place, (url, backend)) in databases.into_iter().enumerate() {
-        let database = KnownDatabase::new(config.url_key(url), *url == config.database.url);
-        state.health.known().databases.push(database);
+        let key = config.url_key(url);
+        list.push((key.clone(), *url == config.database.url));
         let pinger = Pinger::new(backend.clone(), config.health.timeout);
         let breaker = backends.breaker(url).cloned();
-        watched.push(Database { place, url: url.clone(), pinger, breaker, state: state.clone() });
+        let (url, state) = (url.clone(), state.clone());
+        watched.push(Database { place, key, url, pinger, breaker, state });
     }
+    state.health.known().watch(list);
     let mut redis = Redis::new(state.clone());
     let mut pools = Pools::default();
     look_at_pools(state, &mut pools);
@@ -301,6 +343,7 @@ fn look_at_pools(state: &State, pools: &mut Pools) {
 struct Database {
     /// Its place in what is known.
     place: usize,
+    key: String,
     url: DatabaseUrl,
     pinger: Pinger,
     breaker: Option<Arc<Breaker>>,
@@ -322,16 +365,22 @@ impl Database {
             breaker.suspect();
         }
         let health = &state.health;
-        health.note(|known| known.databases[self.place].saw(seen, &health.limits));
+        health.note(|known| {
+            // Another list may have taken its place.
+            let known = known.databases.get_mut(self.place).filter(|known| known.key == self.key);
+            if let Some(known) = known {
+                known.saw(seen, &health.limits.load().health);
+            }
+        });
     }
 
     /// Connecting may take longer than an answer on a connection that is open.
     async fn look_first(&mut self) {
-        let until = Instant::now() + self.state.config.database.connect_timeout;
+        let until = Instant::now() + self.state.config.load().database.connect_timeout;
         loop {
             self.look().await;
             let known = self.state.health.known();
-            let seen = known.databases[self.place].seen.as_ref();
+            let seen = known.databases.get(self.place).and_then(|known| known.seen.as_ref());
             if !matches!(seen, Some(Seen::Down(Down::Silent, _))) || Instant::now() >= until {
                 return;
             }
@@ -361,7 +410,7 @@ impl Redis {
         let health = &self.state.health;
         let (status, latency) = match &self.server {
             None => (Status::Unused, None),
-            Some(server) => match ping(&**server, health.limits.timeout).await {
+            Some(server) => match ping(&**server, health.limits.load().health.timeout).await {
                 Ok(latency) => (Status::Up, Some(latency)),
                 Err(_) => (Status::Down, None),
             },

@@ -1,12 +1,13 @@
 //! `direct`: a connection for each request, opened and closed; bounded in number.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::places::{Place, Places};
 use super::{Abandon, Access, AccessPlugin, AccessSetup, Held, Lease, Queue, Rules, connect};
 use crate::config::Database;
 use crate::observe::{AccessGauges, AccessMeter};
@@ -19,7 +20,7 @@ const DEFAULT_LIMIT: usize = 32;
 /// Opens a connection for each request.
 pub struct Direct {
     backend: Arc<dyn Backend>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     limit: usize,
     queue: Queue,
     connect_timeout: Duration,
@@ -63,9 +64,13 @@ impl AccessPlugin for Direct {
         let limit = options.limit.or(setup.left).unwrap_or(DEFAULT_LIMIT);
         let Options { wait_timeout, max_waiting, shed_after, .. } = options;
         let rules = Rules { wait_timeout, max_waiting, shed_after };
+        let places = setup.predecessor.filter(|former| former.same_server).and_then(|former| {
+            let access: &dyn Any = &*former.access;
+            access.downcast_ref::<Self>().map(|former| former.places.clone())
+        });
         Ok(Arc::new(Self {
             backend: setup.backend,
-            places: Arc::new(Semaphore::new(limit)),
+            places: places.unwrap_or_else(|| Places::new(limit)),
             limit,
             queue: Queue::new(&rules, &setup.database),
             connect_timeout: options.connect_timeout.unwrap_or(setup.database.connect_timeout),
@@ -75,18 +80,17 @@ impl AccessPlugin for Direct {
 }
 
 impl Direct {
-    async fn place(&self, context: &RequestContext) -> Result<OwnedSemaphorePermit, StoreError> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
+    async fn place(&self, context: &RequestContext) -> Result<Place, StoreError> {
+        if let Some(place) = self.places.try_take() {
             return Ok(place);
         }
         let waiting = self.queue.enter(context)?;
-        match tokio::time::timeout(waiting.limit, self.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => Err(StoreError::new(
+        self.places.take(waiting.limit).await.ok_or_else(|| {
+            StoreError::new(
                 ErrorKind::Saturated,
                 format_args!("all {} connections of a direct strategy are in use", self.limit),
-            )),
-        }
+            )
+        })
     }
 }
 
@@ -109,12 +113,21 @@ impl Access for Direct {
     }
 
     fn gauges(&self) -> AccessGauges {
-        let in_use = self.limit - self.places.available_permits().min(self.limit);
-        AccessGauges { size: self.limit, in_use, idle: 0, waiting: self.queue.waiting() }
+        AccessGauges {
+            size: self.limit,
+            in_use: self.places.taken(),
+            idle: 0,
+            waiting: self.queue.waiting(),
+        }
     }
 
     fn is_fixed(&self) -> bool {
         false
+    }
+
+    /// Who waits does so for the same places.
+    fn take_over(&self) {
+        self.places.resize(self.limit);
     }
 }
 
@@ -122,7 +135,7 @@ impl Access for Direct {
 /// is free.
 struct Own {
     connection: Box<dyn Connection>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Held for Own {

@@ -1,11 +1,13 @@
 //! Ways to get a connection. Each yields a [`Lease`]; nobody else asks which one it was.
 
 mod direct;
+mod places;
 mod pool;
 mod queue;
 mod shared;
 mod tally;
 
+use std::any::Any;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ use crate::query::ProductQuery;
 use crate::rows::{Guard, RowStream};
 
 /// A way to get a connection.
-pub trait Access: Send + Sync {
+pub trait Access: Any + Send + Sync {
     /// A connection for one statement.
     ///
     /// # Errors
@@ -53,6 +55,10 @@ pub trait Access: Send + Sync {
     fn is_fixed(&self) -> bool {
         true
     }
+
+    /// From now on requests come here and no longer to the predecessor that it was opened with.
+    /// Whoever waits there must be served all the same.
+    fn take_over(&self) {}
 
     /// What a statement needs before it is sent.
     fn body_rule(&self) -> BodyRule<'_> {
@@ -106,6 +112,19 @@ pub struct AccessSetup {
     pub left: Option<usize>,
     /// Where to count.
     pub meter: Arc<AccessMeter>,
+    /// What served the strategy until now, when its configuration changed while it runs. A plugin
+    /// need not look at it: then the two have connections side by side until those of the
+    /// predecessor are done.
+    pub predecessor: Option<Predecessor>,
+}
+
+/// An access method that is about to be replaced. It goes on serving until [`Access::take_over`],
+/// and for good if that is never called.
+pub struct Predecessor {
+    /// It, of whatever kind.
+    pub access: Arc<dyn Access>,
+    /// Whether both have the same database, so that their connections add up.
+    pub same_server: bool,
 }
 
 /// What becomes of a connection whose rows nobody wants any more.

@@ -75,6 +75,12 @@ impl Queue {
         Ok(place)
     }
 
+    /// Takes a place although it may be full: for one who has waited in another queue already.
+    pub fn join(&self, context: &RequestContext) -> Place<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Place { queue: self, limit: context.remaining(self.wait_timeout) }
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

@@ -5,6 +5,7 @@
 //! rows holds up all behind. Therefore a body is reserved before its statement is sent, rows are
 //! read to their end as they come, and a client that leaves cancels nothing.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use crate::store::{ErrorKind, RequestContext, StoreError};
 /// Sends every statement over one connection.
 pub struct Shared {
     backend: Arc<dyn Backend>,
-    connection: Mutex<Option<Box<dyn Connection>>>,
+    connection: Arc<Mutex<Option<Box<dyn Connection>>>>,
     /// Requests whose rows have not ended.
     users: Tally,
     queue: Queue,
@@ -69,13 +70,25 @@ impl AccessPlugin for Shared {
 
     async fn open(options: Options, setup: AccessSetup) -> Result<Arc<dyn Access>, StoreError> {
         let connect_timeout = options.connect_timeout.unwrap_or(setup.database.connect_timeout);
-        let connection = connect(&*setup.backend, connect_timeout, &setup.meter).await?;
         let Options { wait_timeout, max_waiting, shed_after, .. } = options;
         let rules = Rules { wait_timeout, max_waiting, shed_after };
+        let former = setup.predecessor.and_then(|former| {
+            let access: &dyn Any = &*former.access;
+            let former = access.downcast_ref::<Self>()?;
+            let fits = Arc::ptr_eq(&former.backend, &setup.backend);
+            fits.then(|| (former.connection.clone(), former.users.clone()))
+        });
+        let (connection, users) = match former {
+            Some(same) => same,
+            None => {
+                let connection = connect(&*setup.backend, connect_timeout, &setup.meter).await?;
+                (Arc::new(Mutex::new(Some(connection))), Tally::default())
+            }
+        };
         Ok(Arc::new(Self {
             backend: setup.backend,
-            connection: Mutex::new(Some(connection)),
-            users: Tally::default(),
+            connection,
+            users,
             queue: Queue::new(&rules, &setup.database),
             connect_timeout,
             meter: setup.meter,

@@ -9,17 +9,31 @@ use moka::Expiry;
 use super::{
     CacheKey, CacheOptions, CachePlugin, CacheSetup, CacheStore, Entry, Fault, Wrapped, layers,
 };
+use crate::config;
 use crate::observe::CacheGauges;
 use crate::store::{Source, StoreError};
 
 /// Keeps entries in the memory of this process.
 pub struct Memory {
     entries: moka::sync::Cache<CacheKey, Entry>,
+    max_bytes: usize,
+    /// The longest that an entry was to be kept.
+    ttl: Duration,
 }
 
 impl Memory {
-    /// A cache of at most this many bytes of bodies.
-    pub fn new(max_bytes: usize) -> Self {
+    /// One with the entries of the former, if they may stay, or an empty one.
+    pub fn following(former: Option<Arc<Self>>, settings: &config::Cache) -> Arc<Self> {
+        let (max_bytes, ttl) = (settings.memory_size, settings.ttl);
+        let stays = |former: &Arc<Self>| former.max_bytes == max_bytes && former.ttl <= ttl;
+        Arc::new(match former.filter(stays) {
+            Some(former) => Self { entries: former.entries.clone(), max_bytes, ttl },
+            None => Self::new(max_bytes, ttl),
+        })
+    }
+
+    /// A cache of at most this many bytes of bodies, whose entries are kept for at most `ttl`.
+    pub fn new(max_bytes: usize, ttl: Duration) -> Self {
         let weight =
             |_: &CacheKey, entry: &Entry| u32::try_from(entry.body.allocated()).unwrap_or(u32::MAX);
         let entries = moka::sync::Cache::builder()
@@ -27,7 +41,7 @@ impl Memory {
             .weigher(weight)
             .expire_after(AtExpires)
             .build();
-        Self { entries }
+        Self { entries, max_bytes, ttl }
     }
 
     /// Keeps an entry at once.
@@ -96,7 +110,7 @@ impl CachePlugin for Memory {
         setup: CacheSetup,
     ) -> Result<Wrapped, StoreError> {
         let settings = options.over(setup.cache.clone());
-        let store = Arc::new(Self::new(settings.memory_size));
+        let store = Self::following(setup.former(), &settings);
         Ok(layers(inner, store, &settings, &setup))
     }
 }

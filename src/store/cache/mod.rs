@@ -13,6 +13,7 @@ mod memory;
 mod redis;
 mod tiered;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ pub enum Fault {
 }
 
 /// A place for entries.
-pub trait CacheStore: Send + Sync {
+pub trait CacheStore: Any + Send + Sync {
     /// The entry, where it is at hand without waiting.
     fn peek(&self, _key: &CacheKey) -> Option<Entry> {
         None
@@ -137,6 +138,17 @@ pub struct CacheSetup {
     pub limits: BodyLimits,
     /// Where to count.
     pub meter: Arc<CacheMeter>,
+    /// The store until now, when the configuration changed while the strategy serves. A plugin that
+    /// takes no notice begins with an empty one.
+    pub predecessor: Option<Arc<dyn CacheStore>>,
+}
+
+impl CacheSetup {
+    /// The store until now, where it is of this kind.
+    pub fn former<S: CacheStore>(&self) -> Option<Arc<S>> {
+        let store: Arc<dyn Any + Send + Sync> = self.predecessor.clone()?;
+        store.downcast().ok()
+    }
 }
 
 /// A source with its cache around it, and the store to ask for its content.

@@ -14,8 +14,8 @@ use crate::store::{Source, StoreError};
 /// Keeps entries in memory and in Redis. An entry in memory never outlives the one in Redis: it
 /// takes over its remaining time, and without one in Redis there is none in memory.
 pub struct Tiered {
-    memory: Memory,
-    redis: Redis,
+    memory: Arc<Memory>,
+    redis: Arc<Redis>,
 }
 
 impl CacheStore for Tiered {
@@ -71,8 +71,13 @@ impl CachePlugin for Tiered {
         setup: CacheSetup,
     ) -> Result<Wrapped, StoreError> {
         let settings = options.over(setup.cache.clone());
-        let memory = Memory::new(settings.memory_size);
-        let redis = Redis::new(&settings, setup.limits.budget.clone())?;
+        let former = setup.former::<Self>();
+        let (memory, redis) = former.map(|both| (both.memory.clone(), both.redis.clone())).unzip();
+        let before = redis.clone();
+        let redis = Redis::following(redis, &settings, setup.limits.budget.clone())?;
+        // What is in memory is a copy of what is in this Redis.
+        let memory = memory.filter(|_| before.is_some_and(|before| Arc::ptr_eq(&before, &redis)));
+        let memory = Memory::following(memory, &settings);
         Ok(layers(inner, Arc::new(Self { memory, redis }), &settings, &setup))
     }
 }

@@ -21,7 +21,7 @@ const FLAKY: &str = "
         end if;
         return true;
     end $$;
-    create view products as select * from calm where id < 10 or pass(id);
+    create view products as select * from calm where pass(id);
     insert into trouble values (0, '40001', 50);
 ";
 
@@ -71,9 +71,9 @@ async fn a_statement_that_lost_is_tried_again_once(
 ) {
     let flaky = Flaky::new(backend).await;
     let setup = Setup::of(&flaky.database).subject(access, "\"none\"");
-    // Row 50 is among the first that are streamed: nothing has been sent when it fails.
     let service = if buffered { setup } else { setup.streaming() }.start().await;
-    flaky.fails(1, code, 50).await;
+    // A stream begins when its first row is there.
+    flaky.fails(1, code, if buffered { 50 } else { 1 }).await;
     let before = leases(&service);
     let answer = service.subject("").await;
     assert!(answer.status == 200 && answer.body == Dataset::of(FEW).body(), "{}", answer.status);

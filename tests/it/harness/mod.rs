@@ -32,7 +32,7 @@ pub use mariadb::MariaDb;
 pub use network::{Network, Weather};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, connect};
-pub use process::{Process, free_port};
+pub use process::{Process, Running, free_port};
 pub use proxy::Proxy;
 pub use redis::Redis;
 #[cfg(feature = "redis-cluster")]

@@ -65,6 +65,35 @@ impl Drop for Process {
     }
 }
 
+/// A program of ours that runs until it is dropped, with its log.
+pub struct Running {
+    process: Process,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts it; its `folder` goes with it.
+    pub fn start(folder: &Path, program: &str, arguments: &[&str]) -> Self {
+        let log = folder.join("log");
+        Self { process: Process::start(folder, &log, program, arguments), log }
+    }
+
+    /// What it has written.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+}
+
 /// A new folder under the system's own, open to the user that servers run as.
 pub fn temp_folder(name: &str) -> PathBuf {
     let folder = tempfile::Builder::new().prefix(&format!("poolwise-test-{name}-")).tempdir();

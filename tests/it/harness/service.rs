@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use poolwise::config::{self, Config, Environment, Problems};
 use poolwise::http::State;
 use poolwise::observe::AccessGauges;
-use poolwise::server::{self, Ready};
+use poolwise::server::{self, Ready, Sources};
 use poolwise::store::backend::Existing;
 use poolwise::store::plugin::Plugins;
 use poolwise::store::{Backends, RequestContext, Strategy};
@@ -228,6 +228,30 @@ impl Setup {
     pub async fn refused(self) -> String {
         let ready = server::prepare(self.config(), &Plugins::standard(), &|_| {}).await;
         ready.err().expect("the service must not start").to_string()
+    }
+
+    /// A running service that follows its files, and the last of them, with this text, to be edited.
+    pub async fn following(mut self, toml: &str) -> (Service, PathBuf) {
+        let folder = folder().join(unique("live"));
+        std::fs::create_dir(&folder).expect("the temp folder can be written to");
+        let file = folder.join("poolwise.toml");
+        std::fs::write(&file, toml).expect("the temp folder can be written to");
+        self.files.push(file.clone());
+        (self.followed().await, file)
+    }
+
+    /// A running service that follows its files, as they are named here.
+    pub async fn followed(self) -> Service {
+        let ready = prepared(self.config()).await;
+        let files = self.files.clone();
+        let load = Arc::new(move || self.load());
+        Service::start(ready.following(Sources { files, load, on_log: Box::new(|_| {}) })).await
+    }
+
+    /// One more layer, which stands in a file of the test's own.
+    pub fn with_file(mut self, file: PathBuf) -> Self {
+        self.files.push(file);
+        self
     }
 
     /// A running service.

@@ -49,7 +49,7 @@ async fn of_service(service: &Service, cache: &str) -> Sampler {
         started: Instant::now(),
         base: Base::parse(&format!("http://{}", service.client.0)).await.expect("an address"),
         service_pid: Some(std::process::id()),
-        config: Some((*service.state.config).clone()),
+        config: Some((**service.state.config.load()).clone()),
         strategies: vec![strategy(cache)],
     })
     .await

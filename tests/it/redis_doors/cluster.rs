@@ -270,7 +270,7 @@ async fn the_lab_sums_over_the_nodes_and_names_the_one_that_is_missing() {
         started: tokio::time::Instant::now(),
         base: Base::parse(&format!("http://{}", service.client.0)).await.expect("an address"),
         service_pid: Some(std::process::id()),
-        config: Some((*service.state.config).clone()),
+        config: Some((**service.state.config.load()).clone()),
         strategies: vec![StrategyRecord { name, access, cache, connections: Some(2) }],
     })
     .await;

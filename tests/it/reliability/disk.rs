@@ -28,7 +28,7 @@ async fn a_full_disk_loses_nothing() {
     assert!(service.client.get(all).await.body == Dataset::of(FEW).body());
     let (said, code) = seed(&setup, 1024, &["--reset", "--rows", "60000"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("database.url") && said.contains("full"), "{said}");
+    assert!(said.contains("database.url") && said.contains("room left"), "{said}");
     println!("figure: disk full while loading: {}", said.trim());
     assert!(service.client.get(all).await.body == Dataset::of(FEW).body(), "it is as it was");
     let (said, code) = seed(&setup, 1 << 20, &["--reset", "--rows", "60000"]);
@@ -44,7 +44,7 @@ fn a_first_start_without_room_says_so() {
     let setup = Setup::of(&Database { backend: Backend::Sqlite, url });
     let (said, code) = seed(&setup, 256, &["--rows", "60000"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("database.url") && said.contains("full"), "{said}");
+    assert!(said.contains("database.url") && said.contains("room left"), "{said}");
     let (said, code) = seed(&setup, 1 << 20, &["--rows", "2000"]);
     assert_eq!(code, Some(0), "with room again: {said}");
 }

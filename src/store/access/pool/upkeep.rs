@@ -32,6 +32,9 @@ impl Upkeep {
             // Several replicas must not knock in step at a database that comes back.
             tokio::time::sleep(interval.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await;
             let Some(pool) = self.pool.upgrade() else { return };
+            if pool.is_closed() {
+                return;
+            }
             interval = match self.round(&pool).await {
                 Ok(()) => INTERVAL,
                 Err(error) => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use rusqlite::{ErrorCode, OpenFlags};
+use rusqlite::{ErrorCode, OpenFlags, ffi};
 
 use super::sql::{Fragments, Placeholder};
 use super::{Admin, Backend, Connection, ServerView, StartedRows, Watch};
@@ -234,8 +234,12 @@ fn store_error(error: &rusqlite::Error) -> StoreError {
         _ if text.contains("no such table") => ErrorKind::NotPrepared,
         _ => ErrorKind::Internal,
     };
+    let failed_to_write = error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_WRITE
+    });
     let hint = match kind {
         ErrorKind::NotPrepared => "; run `poolwise seed` to create and fill the tables",
+        _ if failed_to_write => "; is there room left on its disk?",
         _ => "",
     };
     StoreError::new(kind, format_args!("SQLite: {text}{hint}"))

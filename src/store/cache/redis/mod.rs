@@ -45,9 +45,31 @@ pub struct Redis {
     largest: AtomicUsize,
     budget: Budget,
     puts: Semaphore,
+    settings: config::Cache,
 }
 
 impl Redis {
+    /// The former one if it is the same Redis, asked in the same way, or a new one.
+    pub fn following(
+        former: Option<Arc<Self>>,
+        settings: &config::Cache,
+        budget: Budget,
+    ) -> Result<Arc<Self>, StoreError> {
+        let stays = |former: &Arc<Self>| {
+            let before = &former.settings;
+            before.redis_url == settings.redis_url
+                && before.redis_root_cert == settings.redis_root_cert
+                && before.redis_connections == settings.redis_connections
+                && before.redis_connect_timeout == settings.redis_connect_timeout
+                && before.redis_timeout == settings.redis_timeout
+                && before.key_prefix == settings.key_prefix
+        };
+        match former.filter(stays) {
+            Some(former) => Ok(former),
+            None => Ok(Arc::new(Self::new(settings, budget)?)),
+        }
+    }
+
     /// A cache in the Redis of `settings`; bodies that it fetches are charged to `budget`.
     /// Connects when first used, so a Redis that is down delays nothing.
     pub fn new(settings: &config::Cache, budget: Budget) -> Result<Self, StoreError> {
@@ -64,6 +86,7 @@ impl Redis {
             largest: AtomicUsize::new(FIRST_GUESS.min(settings.max_entry)),
             budget,
             puts: Semaphore::new(PUTS_AT_ONCE),
+            settings: settings.clone(),
         })
     }
 
@@ -217,7 +240,7 @@ impl CachePlugin for Redis {
         setup: CacheSetup,
     ) -> Result<Wrapped, StoreError> {
         let settings = options.over(setup.cache.clone());
-        let store = Arc::new(Self::new(&settings, setup.limits.budget.clone())?);
+        let store = Self::following(setup.former(), &settings, setup.limits.budget.clone())?;
         Ok(layers(inner, store, &settings, &setup))
     }
 }
