@@ -251,6 +251,7 @@ fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
             ready = server::prepare(config, plugins, &on_progress) => ready?,
         };
         bar.finish_and_clear();
+        listening.open(&ready);
         tracing::info!("serving at http://{address} (Swagger UI: http://{address}/docs)");
         listening.serve(ready.following(sources)).await;
         tracing::info!("stopped");

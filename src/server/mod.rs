@@ -161,9 +161,14 @@ impl Listening {
         }
     }
 
-    /// Serves from now on, as [`Ready::serve`].
-    pub async fn serve(self, ready: Ready) {
+    /// From now on what is `ready` answers.
+    pub fn open(&self, ready: &Ready) {
         self.front.open(ready.service.clone());
+    }
+
+    /// Goes on to the end, as [`Ready::serve`].
+    pub async fn serve(self, ready: Ready) {
+        self.open(&ready);
         // A panic of the loop has been told already.
         let _ = self.accepting.await;
         access::cancelled().await;

@@ -41,14 +41,14 @@ async fn an_answer_is_kept_for_its_time(
     #[values("memory", "redis", "tiered")] store: &str,
     #[values(true, false)] coalesce: bool,
 ) {
-    let cache = format!("{{ store = {store:?}, ttl = \"600ms\", coalesce = {coalesce} }}");
+    let cache = format!("{{ store = {store:?}, ttl = \"3s\", coalesce = {coalesce} }}");
     let setup = Setup::few(Backend::Postgres).subject(POOL, &cache);
     let service = setup.with_redis(Redis::shared()).start().await;
     assert_eq!(service.subject("").await.cache(), "miss");
     assert_eq!(kinds(&[until_hit(&service, "").await]), [("hit", 1)].into());
     let before = service.leases();
     assert!(before == 1 || !coalesce, "the entry is found, or the fetch that makes it");
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(3200)).await;
     assert_eq!(service.subject("").await.cache(), "miss", "it has expired");
     assert_eq!(service.leases(), before + 1);
 }

@@ -69,21 +69,6 @@ async fn a_queue_that_stands_gets_shorter(#[values(DIRECT, POOL)] access: &str) 
     assert_eq!(first.await.expect("it does not panic").status, 200, "it came before");
 }
 
-#[rstest]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_leaves_the_queue_frees_its_place(#[values(DIRECT, POOL)] access: &str) {
-    let (lock, service) = stuck(access, "max_waiting = 1").await;
-    let client = service.client;
-    for _ in 0..5 {
-        let waiting = tokio::spawn(async move { client.get(&subject("limit=3")).await });
-        eventually("it waits", || service.gauges().waiting == 1).await;
-        waiting.abort();
-        eventually("it is gone", || service.gauges().waiting == 0).await;
-    }
-    lock.batch_execute("commit").await.expect("it ends");
-    eventually("nobody has a connection", || service.gauges().in_use == 0).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_request_ends_in_time_wherever_it_is() {
     let database = Database::scratch(Backend::Postgres, FEW).await;

@@ -35,6 +35,12 @@ fn opened(service: &Service) -> u64 {
     service.strategy("subject").meter.access.opened.get()
 }
 
+/// New connections did not come through either, and so there is a breaker to close.
+async fn the_breaker_closes(service: &Service) {
+    let breaker = service.strategy("subject").breaker.clone().expect("it has one");
+    eventually("the breaker is closed", || breaker.view().state == BreakerState::Closed).await;
+}
+
 /// Clients that ask one after the other until they are aborted; each answer must be right.
 fn clients(service: &Service, count: usize) -> Vec<JoinHandle<()>> {
     let client = service.client;
@@ -93,9 +99,7 @@ async fn connections_that_fell_silent_are_found_before_a_request_finds_them() {
         seen.is_some_and(|(opened, closed)| opened - closed == 3) && service.gauges().idle == 3
     })
     .await;
-    // New connections did not come through either.
-    let breaker = service.strategy("subject").breaker.clone().expect("it has one");
-    eventually("the breaker is closed", || breaker.view().state == BreakerState::Closed).await;
+    the_breaker_closes(&service).await;
     let answers = join_all((0..6).map(|_| service.subject(""))).await;
     assert!(answers.iter().all(|answer| answer.body == Dataset::of(FEW).body()));
     assert_eq!(service.strategy("subject").meter.errors.get(), 0);
@@ -123,6 +127,48 @@ async fn a_pool_that_shrank_in_an_outage_is_whole_again_after_it() {
     eventually("none is left", || service.gauges().idle == 0).await;
     network.turns(Weather::Fair);
     eventually("the pool is whole", || service.gauges().idle == 3).await;
+    the_breaker_closes(&service).await;
     let answers = join_all((0..6).map(|_| service.subject("limit=1"))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+/// Connections of this process to a port of this machine, as the kernel sees them: those for which
+/// it will ask for a sign of life, in how many hundredths of a second at most, and how many there are.
+fn kept_alive(port: u16) -> (usize, u64, usize) {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("there is a table");
+    let to_port = format!(":{port:04X}");
+    let open = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let open: Vec<_> = open.filter(|row| row[2].ends_with(&to_port) && row[3] == "01").collect();
+    // "tr:tm->when"; 02 is the timer of keepalive (https://docs.kernel.org/networking/proc_net_tcp.html).
+    let timers: Vec<u64> = open
+        .iter()
+        .filter_map(|row| row[5].strip_prefix("02:"))
+        .map(|when| u64::from_str_radix(when, 16).expect("it is hexadecimal"))
+        .collect();
+    (timers.len(), timers.iter().copied().max().unwrap_or_default(), open.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operating_system_asks_quiet_connections_for_a_sign_of_life() {
+    let server = Postgres::start();
+    let database = Database::on(&server, FEW).await;
+    for (seconds, expected) in [("40s", 4000), ("0s", 0)] {
+        let setting = format!("database.tcp_keepalive = \"{seconds}\"");
+        let setup = Setup::of(&database).with(&setting).with("health.interval = \"60s\"");
+        let service = setup.subject("{ kind = \"pool\", size = 3 }", "\"none\"").start().await;
+        assert_eq!(service.subject("limit=1").await.status, 200);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let (timers, longest, open) = kept_alive(server.port);
+            let as_told = match expected {
+                0 => timers == 0,
+                most => timers >= 3 && longest <= most,
+            };
+            if as_told && open >= 3 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{timers} of {open} within {longest} for {seconds}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }

@@ -145,6 +145,30 @@ async fn a_server_without_a_connection_left_is_saturated() {
     }
 }
 
+/// The server's own `wait_timeout`: it closes what was idle for 3 s.
+#[rstest]
+#[case::each_is_replaced("database.keepalive = \"0s\"", true)]
+#[case::none_is_ever_idle("database.keepalive = \"200ms\"", false)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_server_closes_when_idle_cost_no_request(
+    #[case] setting: &str,
+    #[case] replaced: bool,
+) {
+    let server = MariaDb::start_with(&["--wait-timeout=3"]);
+    let database = Database::on_mariadb(&server, FEW).await;
+    let service = Setup::of(&database).with(setting).subject(POOL, "\"none\"").start().await;
+    let opened = || service.strategy("subject").meter.access.opened.get();
+    let at_first = opened();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(4500)).await;
+        let answers =
+            futures_util::future::join_all((0..8).map(|_| service.subject("limit=5"))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+    }
+    assert_eq!(opened() > at_first, replaced, "{} after {at_first}", opened());
+    assert_eq!(service.strategy("subject").meter.errors.get(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_gone_is_unreachable() {
     let server = MariaDb::start();
