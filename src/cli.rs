@@ -251,9 +251,9 @@ fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
             ready = server::prepare(config, plugins, &on_progress) => ready?,
         };
         bar.finish_and_clear();
-        listening.open(&ready);
+        let serving = listening.serve(ready.following(sources));
         tracing::info!("serving at http://{address} (Swagger UI: http://{address}/docs)");
-        listening.serve(ready.following(sources)).await;
+        serving.await;
         tracing::info!("stopped");
         Ok(())
     })

@@ -144,8 +144,8 @@ pub struct CacheMeter {
     pub faults: Counter,
 }
 
-/// Whether a circuit breaker lets requests through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a circuit breaker lets requests through; the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BreakerState {
     /// It does.
     Closed,

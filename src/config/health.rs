@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::resolve::not_zero;
+
 /// Within this a fault must show in `GET /health`.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -30,15 +32,9 @@ pub struct Health {
 impl Health {
     /// Adds what is wrong with it.
     pub(super) fn check(&self, problems: &mut Vec<String>) {
-        for (key, duration) in [
-            ("interval", self.interval),
-            ("timeout", self.timeout),
-            ("saturated_after", self.saturated_after),
-        ] {
-            if duration.is_zero() {
-                problems.push(format!("`health.{key}` must be longer than 0"));
-            }
-        }
+        not_zero("health.interval", self.interval, problems);
+        not_zero("health.timeout", self.timeout, problems);
+        not_zero("health.saturated_after", self.saturated_after, problems);
         if self.wait_warning > self.wait_critical {
             problems.push("`health.wait_warning` is above `health.wait_critical`".into());
         }

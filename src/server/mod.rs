@@ -161,16 +161,14 @@ impl Listening {
         }
     }
 
-    /// From now on what is `ready` answers.
-    pub fn open(&self, ready: &Ready) {
+    /// From now on what is `ready` answers; what is returned goes on to the end, as [`Ready::serve`].
+    pub fn serve(self, ready: Ready) -> impl Future<Output = ()> {
         self.front.open(ready.service.clone());
-    }
-
-    /// Goes on to the end, as [`Ready::serve`].
-    pub async fn serve(self, ready: Ready) {
-        self.open(&ready);
-        // A panic of the loop has been told already.
-        let _ = self.accepting.await;
-        access::cancelled().await;
+        async move {
+            let _serves = ready;
+            // A panic of the loop has been told already.
+            let _ = self.accepting.await;
+            access::cancelled().await;
+        }
     }
 }

@@ -14,6 +14,28 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest time between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Pauses between attempts, longer and longer.
+struct Pauses<'a> {
+    patience: &'a Patience,
+    /// `None` before the first.
+    last: Option<Duration>,
+}
+
+impl Pauses<'_> {
+    /// Waits; before the first time, says what for.
+    async fn next(&mut self, say: impl FnOnce()) {
+        let pause = match self.last {
+            Some(last) => (last * 2).min(LONGEST_PAUSE),
+            None => {
+                say();
+                FIRST_PAUSE
+            }
+        };
+        self.last = Some(pause);
+        sleep(pause.min(self.patience.left())).await;
+    }
+}
+
 /// How much longer to wait.
 pub(super) struct Patience {
     limit: Duration,
@@ -50,8 +72,7 @@ impl Patience {
     }
 
     async fn database(&self, key: &str, backend: &Arc<dyn Backend>) -> Result<(), StoreError> {
-        let mut pause = FIRST_PAUSE;
-        let mut told = false;
+        let mut pauses = Pauses { patience: self, last: None };
         let limit = humantime::format_duration(self.limit);
         loop {
             let attempt = async { backend.watch().await?.ping().await };
@@ -65,11 +86,9 @@ impl Patience {
                 let waited = format_args!("{error} (waited {limit}, server.wait_for)");
                 return Err(StoreError::new(error.kind(), waited));
             }
-            if !std::mem::replace(&mut told, true) {
-                tracing::info!(%error, "waiting for the database of {key}, for up to {limit}");
-            }
-            sleep(pause.min(self.left())).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let say =
+                || tracing::info!(%error, "waiting for the database of {key}, for up to {limit}");
+            pauses.next(say).await;
         }
     }
 
@@ -78,14 +97,10 @@ impl Patience {
     pub async fn redis(&self, strategies: &Strategies) {
         let Some(server) = strategies.cache_server() else { return };
         let limit = humantime::format_duration(self.limit);
-        let mut pause = FIRST_PAUSE;
-        let mut told = false;
+        let mut pauses = Pauses { patience: self, last: None };
         while !self.left().is_zero() && server.ping(self.left()).await.is_err() {
-            if !std::mem::replace(&mut told, true) {
-                tracing::info!("waiting for Redis (cache.redis_url), for up to {limit}");
-            }
-            sleep(pause.min(self.left())).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let say = || tracing::info!("waiting for Redis (cache.redis_url), for up to {limit}");
+            pauses.next(say).await;
         }
     }
 }

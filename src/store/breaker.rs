@@ -128,11 +128,8 @@ impl Breaker {
 
     fn set(&self, is: BreakerState, reason: Option<Arc<str>>) {
         self.state.send_modify(|state| {
-            let since = if (state.reason.is_some(), reason.is_some()) == (true, true) {
-                state.since
-            } else {
-                Instant::now()
-            };
+            let goes_on = state.reason.is_some() && reason.is_some();
+            let since = if goes_on { state.since } else { Instant::now() };
             *state = State { is, since, reason };
         });
     }

@@ -1,6 +1,5 @@
 //! `direct`: a connection for each request, opened and closed; bounded in number.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,10 +63,8 @@ impl AccessPlugin for Direct {
         let limit = options.limit.or(setup.left).unwrap_or(DEFAULT_LIMIT);
         let Options { wait_timeout, max_waiting, shed_after, .. } = options;
         let rules = Rules { wait_timeout, max_waiting, shed_after };
-        let places = setup.predecessor.filter(|former| former.same_server).and_then(|former| {
-            let access: &dyn Any = &*former.access;
-            access.downcast_ref::<Self>().map(|former| former.places.clone())
-        });
+        let former = setup.predecessor.filter(|former| former.same_server);
+        let places = former.and_then(|former| Some(former.as_a::<Self>()?.places.clone()));
         Ok(Arc::new(Self {
             backend: setup.backend,
             places: places.unwrap_or_else(|| Places::new(limit)),

@@ -127,6 +127,14 @@ pub struct Predecessor {
     pub same_server: bool,
 }
 
+impl Predecessor {
+    /// It, where it is of this kind.
+    pub fn as_a<A: Access>(&self) -> Option<&A> {
+        let access: &dyn Any = &*self.access;
+        access.downcast_ref()
+    }
+}
+
 /// What becomes of a connection whose rows nobody wants any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandon {

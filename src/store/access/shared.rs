@@ -5,7 +5,6 @@
 //! rows holds up all behind. Therefore a body is reserved before its statement is sent, rows are
 //! read to their end as they come, and a client that leaves cancels nothing.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,8 +72,7 @@ impl AccessPlugin for Shared {
         let Options { wait_timeout, max_waiting, shed_after, .. } = options;
         let rules = Rules { wait_timeout, max_waiting, shed_after };
         let former = setup.predecessor.and_then(|former| {
-            let access: &dyn Any = &*former.access;
-            let former = access.downcast_ref::<Self>()?;
+            let former = former.as_a::<Self>()?;
             let fits = Arc::ptr_eq(&former.backend, &setup.backend);
             fits.then(|| (former.connection.clone(), former.users.clone()))
         });

@@ -7,7 +7,6 @@ mod connections;
 mod handover;
 mod upkeep;
 
-use std::any::Any;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -143,8 +142,7 @@ impl AccessPlugin for Pooled {
 /// database it begins a line of its own.
 fn former(predecessor: Option<Predecessor>) -> (Option<Arc<Inner>>, Arc<Lineage>) {
     let found = predecessor.and_then(|predecessor| {
-        let access: &dyn Any = &*predecessor.access;
-        let inner = access.downcast_ref::<Pooled>()?.0.clone();
+        let inner = predecessor.as_a::<Pooled>()?.0.clone();
         Some((inner, predecessor.same_server))
     });
     let lineage = match &found {

@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 use super::door::{Door, Link};
 use super::line::Line;
 use crate::config;
-use crate::observe::{BreakerState, BreakerView};
+use crate::observe::BreakerView;
 use crate::redis_client::{Client, why};
 
 /// An answer that flows may take so many times the time that Redis may say nothing.
@@ -56,13 +56,7 @@ impl Lines {
 
     /// Open when every line is down, half-open while one of those is being opened again.
     pub fn breaker(&self) -> BreakerView {
-        let order = |state| match state {
-            BreakerState::Closed => 0,
-            BreakerState::HalfOpen => 1,
-            BreakerState::Open => 2,
-        };
-        let lines = self.lines.iter().map(Line::breaker);
-        let best = lines.min_by_key(|(state, _)| order(*state));
+        let best = self.lines.iter().map(Line::breaker).min_by_key(|(state, _)| *state);
         let (state, reason) = best.expect("there is at least one");
         BreakerView { state, since: None, reason, opened: None, refused: self.refused.get() }
     }
