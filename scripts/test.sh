@@ -52,7 +52,7 @@ if cargo fmt --version >/dev/null 2>&1; then cargo fmt --check; else skipped "ru
 step "cargo clippy"
 if cargo clippy --version >/dev/null 2>&1; then
     cargo clippy --all-targets --all-features --locked -- -D warnings
-    cargo clippy --locked -- -D warnings
+    cargo clippy --all-targets --locked -- -D warnings
 else
     skipped "clippy is not installed"
 fi

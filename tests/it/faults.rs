@@ -41,6 +41,8 @@ async fn run(database: &Database, sql: &str) {
             let mut connection = crate::harness::mariadb::connect(&database.url).await;
             connection.query_drop(sql).await.expect(sql);
         }
+        #[cfg(not(feature = "mysql"))]
+        Backend::MariaDb => unreachable!("there is no driver for it in this build"),
     }
 }
 
@@ -146,9 +148,8 @@ enum Death {
 async fn behind_a_proxy(access: &str, cache: &str) -> (Database, Proxy, Setup) {
     let database = Database::shared(Backend::Postgres, MANY);
     let proxy = Proxy::to(Postgres::shared().port).await;
-    let url = database.url.replace(&Postgres::shared().port.to_string(), &proxy.port.to_string());
-    let behind = Database { backend: Backend::Postgres, url };
-    let behind = behind.with_option(&format!("application_name={}", proxy.port));
+    let behind =
+        database.through(proxy.port).with_option(&format!("application_name={}", proxy.port));
     let setup = Setup::of(&behind).subject(access, &format!("{cache:?}"));
     (behind, proxy, setup)
 }

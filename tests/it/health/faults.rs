@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{MOST, becomes, health, pool, ready, reason};
-use crate::harness::{
-    Backend, Database, FEW, Network, Postgres, Redis, Service, Setup, Weather, connect,
-};
+use super::{MOST, becomes, health, ready, reason};
+use crate::harness::{Backend, Database, FEW, Postgres, Redis, Service, Setup, Weather, connect};
 
 /// A service over a PostgreSQL that a test may break.
 async fn over(server: &Postgres) -> Service {
@@ -84,10 +82,7 @@ async fn a_frozen_postgresql_is_not_flooded_with_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_refuses_or_swallows_is_critical_until_it_is_fair() {
     let database = Database::scratch(Backend::Postgres, FEW).await;
-    let network = Network::to(Postgres::shared().port).await;
-    let port = Postgres::shared().port.to_string();
-    let url = database.url.replace(&port, &network.port.to_string());
-    let behind = Database { backend: Backend::Postgres, url };
+    let (behind, network) = database.behind_a_network().await;
     let service = Setup::of(&behind).subject("\"pool\"", "\"none\"").start().await;
     network.turns(Weather::Refused);
     network.cut();
@@ -105,11 +100,9 @@ async fn a_network_that_refuses_or_swallows_is_critical_until_it_is_fair() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_network_is_a_warning() {
-    let network = Network::to(Postgres::shared().port).await;
     let database = Database::shared(Backend::Postgres, FEW);
-    let port = Postgres::shared().port.to_string();
-    let url = database.url.replace(&port, &network.port.to_string());
-    let service = Setup::of(&Database { backend: Backend::Postgres, url }).start().await;
+    let (behind, network) = database.behind_a_network().await;
+    let service = Setup::of(&behind).start().await;
     network.turns(Weather::Delayed(Duration::from_millis(100)));
     let said = becomes(&service, "warning", "100 ms each way", Instant::now()).await;
     assert_eq!(said["checks"]["database"]["status"], "slow");
@@ -252,7 +245,7 @@ async fn connections_that_others_have_taken_are_not_an_outage() {
         assert!(from.elapsed() < MOST, "{said}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    assert_eq!(pool(&said, "subject")["checked_in"], 0);
+    assert_eq!(super::pool(&said, "subject")["checked_in"], 0);
     assert_eq!(ready(service.client).await, (200, "ready".into()), "the database is there");
     root.query_drop("set global max_connections = 200").await.expect("it may");
     is_up(&service, "max_connections free", Instant::now()).await;
