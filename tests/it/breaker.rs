@@ -16,10 +16,8 @@ const LONG: Duration = Duration::from_secs(3);
 
 async fn behind_a_network(access: &str, settings: &str) -> (Network, Service) {
     let database = Database::shared(Backend::Postgres, FEW);
-    let network = Network::to(Postgres::shared().port).await;
-    let port = Postgres::shared().port.to_string();
-    let url = database.url.replace(&port, &network.port.to_string());
-    let setup = Setup::of(&Database { backend: Backend::Postgres, url });
+    let (behind, network) = database.behind_a_network().await;
+    let setup = Setup::of(&behind);
     let setup = setup.with("database.connect_timeout = \"1s\"\nserver.request_timeout = \"4s\"");
     let service = setup.with(settings).subject(access, "\"none\"").start().await;
     (network, service)

@@ -58,9 +58,7 @@ fn roomy(setup: Setup) -> Setup {
 async fn held_up(setup: impl FnOnce(Setup) -> Setup) -> (Service, Proxy, JoinHandle<Answer>) {
     let database = Database::shared(Backend::Postgres, MANY);
     let proxy = Proxy::to(Postgres::shared().port).await;
-    let url = database.url.replace(&Postgres::shared().port.to_string(), &proxy.port.to_string());
-    let behind =
-        Setup::of(&Database { backend: Backend::Postgres, url }).subject(SHARED, "\"none\"");
+    let behind = Setup::of(&database.through(proxy.port)).subject(SHARED, "\"none\"");
     let service = setup(behind).start().await;
     let first = asking(service.client, "");
     eventually("the answer is held up", || proxy.is_holding()).await;

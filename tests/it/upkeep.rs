@@ -14,10 +14,7 @@ use crate::harness::{
 /// A service over a database of its own, its pool behind a network.
 async fn behind_a_network(options: &str) -> (Database, Network, Service) {
     let database = Database::scratch(Backend::Postgres, FEW).await;
-    let network = Network::to(Postgres::shared().port).await;
-    let port = Postgres::shared().port.to_string();
-    let url = database.url.replace(&port, &network.port.to_string());
-    let behind = Database { backend: Backend::Postgres, url };
+    let (behind, network) = database.behind_a_network().await;
     let access = format!("{{ kind = \"pool\", size = 3, {options} }}");
     let service = Setup::of(&behind).subject(&access, "\"none\"").start().await;
     (database, network, service)

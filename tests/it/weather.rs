@@ -6,17 +6,15 @@ use futures_util::future::join_all;
 use rstest::rstest;
 
 use crate::harness::{
-    Backend, Database, Dataset, FEW, Network, Postgres, Service, Setup, Weather, eventually,
+    Backend, Database, Dataset, FEW, Network, Service, Setup, Weather, eventually,
 };
 
 const ACCESSES: [&str; 3] = ["\"direct\"", "{ kind = \"pool\", size = 3 }", "\"shared\""];
 
 async fn behind_a_network(access: &str, settings: &str) -> (Network, Service) {
     let database = Database::shared(Backend::Postgres, FEW);
-    let network = Network::to(Postgres::shared().port).await;
-    let port = Postgres::shared().port.to_string();
-    let url = database.url.replace(&port, &network.port.to_string());
-    let setup = Setup::of(&Database { backend: Backend::Postgres, url });
+    let (behind, network) = database.behind_a_network().await;
+    let setup = Setup::of(&behind);
     let service = setup.with(settings).subject(access, "\"none\"").start().await;
     (network, service)
 }

@@ -193,8 +193,7 @@ async fn a_request_to_cancel_is_encrypted_and_heard() {
     let (port, codes) = recorder(Postgres::shared().port).await;
     let name = unique("cancel");
     let database = Database::shared(Backend::Tls, MANY);
-    let url = database.url.replace(&Postgres::shared().port.to_string(), &port.to_string());
-    let database = Database { url, ..database }.with_option(&format!("application_name={name}"));
+    let database = database.through(port).with_option(&format!("application_name={name}"));
     let setup = Setup::of(&database).streaming();
     let service = setup.subject("{ kind = \"pool\", size = 1 }", "\"none\"").start().await;
     let known = codes.lock().expect("nobody panics").len();

@@ -51,6 +51,11 @@ pub fn folder() -> &'static Path {
     path
 }
 
+/// The long variant with `POOLWISE_LONG=1`.
+pub fn long_or<T>(long: T, short: T) -> T {
+    if std::env::var_os("POOLWISE_LONG").is_some_and(|value| value == "1") { long } else { short }
+}
+
 /// A name that no other test of this process uses.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -66,9 +71,9 @@ pub fn blocking<T: Send>(future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(run).join().expect("it does not panic"))
 }
 
-/// Waits until `holds`, for at most 5 s.
+/// Waits until `holds`, for at most 15 s.
 pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(15);
     while !holds() {
         assert!(Instant::now() < deadline, "never came true: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

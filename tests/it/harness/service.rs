@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 #[cfg(feature = "mysql")]
 use super::MariaDb;
 use super::data::SEED;
-use super::{Client, FEW, MANY, PgBouncer, Postgres, Redis, blocking, folder, unique};
+use super::{Client, FEW, MANY, Network, PgBouncer, Postgres, Redis, blocking, folder, unique};
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +128,18 @@ impl Database {
     pub fn name(&self) -> &str {
         let url = self.url.split('?').next().expect("there is something before it");
         url.rsplit('/').next().expect("a URL has slashes")
+    }
+
+    /// The same database of the shared PostgreSQL, through another port that leads there.
+    pub fn through(&self, port: u16) -> Self {
+        let own = Postgres::shared().port.to_string();
+        Self { url: self.url.replace(&own, &port.to_string()), ..self.clone() }
+    }
+
+    /// The same database of the shared PostgreSQL behind a network of its own.
+    pub async fn behind_a_network(&self) -> (Self, Network) {
+        let network = Network::to(Postgres::shared().port).await;
+        (self.through(network.port), network)
     }
 
     /// The same database with one more option in its URL.

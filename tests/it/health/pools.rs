@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{MOST, becomes, health, pool, ready, reason};
 use crate::harness::{
-    Backend, Client, Database, FEW, Postgres, Service, Setup, connect, eventually, subject,
+    Backend, Client, Database, FEW, Postgres, Service, Setup, connect, eventually, long_or, subject,
 };
 
 /// Clients that ask again and again until they are stopped.
@@ -46,8 +46,7 @@ impl Load {
 /// 8 s, or a minute with POOLWISE_LONG=1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_does_not_depend_on_how_much_of_a_pool_is_in_use() {
-    let long = std::env::var_os("POOLWISE_LONG").is_some_and(|value| value == "1");
-    let lasts = Duration::from_secs(if long { 60 } else { 8 });
+    let lasts = Duration::from_secs(long_or(60, 8));
     let setup = Setup::few(Backend::Postgres).subject("{ kind = \"pool\", size = 8 }", "\"none\"");
     let service = setup.start().await;
     let load = Load::start(service.client, 20, "limit=200");

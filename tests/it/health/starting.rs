@@ -10,10 +10,8 @@ use crate::harness::{
 /// A database of the shared PostgreSQL behind a network of its own.
 async fn behind_a_network() -> (Network, Setup) {
     let database = Database::shared(Backend::Postgres, FEW);
-    let network = Network::to(Postgres::shared().port).await;
-    let port = Postgres::shared().port.to_string();
-    let url = database.url.replace(&port, &network.port.to_string());
-    let setup = Setup::of(&Database { backend: Backend::Postgres, url });
+    let (behind, network) = database.behind_a_network().await;
+    let setup = Setup::of(&behind);
     (network, setup.with("log.level = \"info\""))
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{assert_only_503, figure, first, long_or};
-use crate::harness::{Backend, Crowd, Fate, ServeCommand, Setup, subject};
+use super::{assert_only_503, figure, first};
+use crate::harness::{Backend, Crowd, Fate, ServeCommand, Setup, long_or, subject};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_hundred_clients_that_come_back_when_they_are_told_to() {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use tokio_postgres::NoTls;
 
-use super::{CLIENTS, HealthLog, assert_only_503, figure, first, long_or};
+use super::{CLIENTS, HealthLog, assert_only_503, figure, first};
 use crate::harness::{
-    Backend, Crowd, Database, FEW, Network, Postgres, Setup, Weather, connect, eventually, subject,
+    Backend, Crowd, Database, FEW, Postgres, Setup, Weather, connect, eventually, long_or, subject,
 };
 
 const POOL: &str = "{ kind = \"pool\", size = 8 }";
@@ -133,10 +133,8 @@ async fn a_network_that_gets_slow_or_swallows_everything(
     #[values(Weather::Delayed(Duration::from_millis(50)), Weather::BlackHole)] weather: Weather,
 ) {
     let database = Database::shared(Backend::Postgres, FEW);
-    let network = Network::to(Postgres::shared().port).await;
-    let port = Postgres::shared().port.to_string();
-    let url = database.url.replace(&port, &network.port.to_string());
-    let setup = Setup::of(&Database { backend: Backend::Postgres, url });
+    let (behind, network) = database.behind_a_network().await;
+    let setup = Setup::of(&behind);
     let setup = setup.with("server.request_timeout = \"3s\"\ndatabase.connect_timeout = \"1s\"");
     let service = setup.subject(POOL, "\"none\"").start().await;
     let crowd = Crowd::of(CLIENTS, service.client, &subject(QUERY), first(200));

@@ -14,27 +14,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use crate::harness::{Client, Dataset, FEW, Fate, Outcomes};
+use crate::harness::{Client, Dataset, FEW, Fate, Filter, Outcomes};
 
 /// Clients at a time.
 const CLIENTS: usize = 20;
 
-/// The long variant where it is asked for.
-fn long_or<T>(long: T, short: T) -> T {
-    if std::env::var_os("POOLWISE_LONG").is_some() { long } else { short }
-}
-
 /// The first products of the small data set, as they are answered.
 fn first(limit: usize) -> Bytes {
-    let all: Vec<serde_json::Value> =
-        serde_json::from_slice(&Dataset::of(FEW).body()).expect("it is JSON");
-    assert!(limit <= all.len());
-    let whole = Dataset::of(FEW).body();
-    // Cut where the next product begins, so that it is the encoder's bytes that are compared.
-    let next = format!(",{{\"id\":{},", limit + 1);
-    let end =
-        std::str::from_utf8(&whole).expect("it is text").find(&next).unwrap_or(whole.len() - 1);
-    [&whole[..end], b"]"].concat().into()
+    let filter = Filter { limit: Some(limit), ..Filter::default() };
+    Dataset::of(FEW).answer(&filter).into()
 }
 
 fn figure(what: &str, outcomes: &Outcomes, more: &str) {

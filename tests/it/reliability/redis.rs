@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CLIENTS, HealthLog, figure, first, long_or};
-use crate::harness::{Backend, Crowd, Redis, Service, Setup, subject};
+use super::{CLIENTS, HealthLog, figure, first};
+use crate::harness::{Backend, Crowd, Redis, Service, Setup, long_or, subject};
 
 const QUERY: &str = "limit=200";
 const POOL: &str = "{ kind = \"pool\", size = 8 }";
