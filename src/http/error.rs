@@ -67,6 +67,7 @@ pub(super) enum Kind {
     Internal,
     Saturated,
     Conflict,
+    Taken,
     Unreachable,
     NotPrepared,
     Starting,
@@ -120,6 +121,7 @@ impl Kind {
             Kind::Conflict => {
                 (StatusCode::SERVICE_UNAVAILABLE, "conflict", "The database was in conflict")
             }
+            Kind::Taken => (StatusCode::CONFLICT, "taken", "Another has this already"),
             Kind::Unreachable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unreachable", "The database cannot be reached")
             }
@@ -188,6 +190,10 @@ impl Problem {
             ErrorKind::StatementTimeout | ErrorKind::Unanswered => Self::new(
                 Kind::Timeout,
                 "The answer was not ready in time. Ask for less, for instance with limit.",
+            ),
+            ErrorKind::Taken => Self::new(
+                Kind::Taken,
+                "A value that there may be only once is there already. Choose another.",
             ),
             ErrorKind::NotPrepared => Self::new(
                 Kind::NotPrepared,

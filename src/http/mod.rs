@@ -38,7 +38,7 @@ pub use spec::{openapi_json, openapi_yaml};
 
 use crate::config::Config;
 use crate::encode::Budget;
-use crate::store::Strategies;
+use crate::store::{Strategies, Versions};
 
 /// What every request can see.
 pub struct State {
@@ -52,6 +52,8 @@ pub struct State {
     pub rate_limit: ArcSwap<RateLimit>,
     /// Requests that it refused since the start.
     pub rate_limited: Counter,
+    /// Which answers of before a write are old.
+    pub versions: Arc<Versions>,
     /// The memory that bodies share.
     pub budget: Budget,
     /// What the background sampler saw last.

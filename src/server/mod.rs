@@ -81,6 +81,7 @@ pub async fn prepare(
         health: Health::new(&config),
         config: ArcSwap::from_pointee(config),
         following: ArcSwap::from_pointee(following),
+        versions: Default::default(),
         budget,
         sampler,
         started: Instant::now(),

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     /// Try again at once, once: the statement lost against another (SQLSTATE class 40). If that
     /// does not help, come back a little later.
     Conflict,
+    /// Choose another: a value that there may be only once is there already.
+    Taken,
     /// Call the operator: the database does not let us in, or is none that we can use.
     Refused,
     /// Ask for less: the answer does not fit into the memory that there may be for one.

@@ -11,6 +11,7 @@ mod error;
 mod fetch;
 mod open;
 pub mod plugin;
+mod versions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub use breaker::Breaker;
 pub use error::{ErrorKind, StoreError};
 pub use fetch::Fetch;
 pub use open::{Backends, ConnectionSum, Running, Strategies, Strategy, open};
+pub use versions::{Tag, Versions};
 
 use crate::encode::{RowBytes, Whole};
 use crate::query::ProductQuery;

@@ -35,7 +35,7 @@ fn every_combination(
 
 /// A service of this combination; `None` for one that there cannot be, which it has then said.
 async fn service(backend: Backend, access: &str, cache: &str, mode: Mode) -> Option<Service> {
-    if backend == Backend::MariaDb && !cfg!(feature = "mysql") {
+    if backend.is_absent() {
         let setup = Setup::of(&Database { backend, url: "mysql://u@127.0.0.1/d".into() });
         let problems = setup.load().expect_err("it was not built in").0;
         assert!(problems[0].contains("--features mysql"), "{problems:?}");

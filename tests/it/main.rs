@@ -33,5 +33,6 @@ mod secrets;
 mod shared;
 mod shutdown;
 mod stats;
+mod transactions;
 mod upkeep;
 mod weather;

@@ -6,6 +6,7 @@ mod pool;
 mod queue;
 mod shared;
 mod tally;
+mod transaction;
 
 use std::any::Any;
 use std::sync::{Arc, LazyLock};
@@ -18,8 +19,9 @@ pub use direct::Direct;
 pub use pool::Pooled;
 pub use queue::{Place, Queue, Rules};
 pub use shared::Shared;
+pub use transaction::Transaction;
 
-use super::backend::{Backend, Connection};
+use super::backend::{Backend, Boundary, Command, Connection, Done, Ran};
 use super::{ErrorKind, RequestContext, StoreError};
 use crate::config::Database;
 use crate::observe::{AccessGauges, AccessMeter};
@@ -50,6 +52,11 @@ pub trait Access: Any + Send + Sync {
 
     /// Its connections as they are now.
     fn gauges(&self) -> AccessGauges;
+
+    /// Whether its connections belong to one request at a time, as a transaction needs it.
+    fn transacts(&self) -> bool {
+        true
+    }
 
     /// Whether its connections stay open between requests, a fixed number of them.
     fn is_fixed(&self) -> bool {
@@ -288,6 +295,14 @@ impl Connection for Counted {
 
     fn rows<'a>(&'a mut self, query: &'a ProductQuery) -> super::backend::StartedRows<'a> {
         self.connection.rows(query)
+    }
+
+    fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
+        self.connection.run(command)
+    }
+
+    fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {
+        self.connection.bound(boundary)
     }
 
     fn cancel(&self) -> BoxFuture<'static, ()> {

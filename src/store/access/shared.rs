@@ -150,6 +150,10 @@ impl Access for Shared {
         AccessGauges { size: 1, in_use, idle: usize::from(open && in_use == 0), waiting }
     }
 
+    fn transacts(&self) -> bool {
+        false
+    }
+
     fn body_rule(&self) -> BodyRule<'_> {
         BodyRule::Reserved { queue: &self.queue }
     }

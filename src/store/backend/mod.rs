@@ -1,6 +1,7 @@
 //! Databases: SQL and decoding, nothing else. A backend knows how to make a connection; who holds
 //! it and for how long is the access method's business.
 
+mod command;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod postgres;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use command::{Bind, Boundary, Command, Datum, Done, Kind};
+
 use super::StoreError;
 use crate::config;
 use crate::query::ProductQuery;
@@ -22,20 +25,8 @@ use crate::rows::{Cell, Failed, RowSource};
 pub const COLUMNS: [&str; 8] =
     ["id", "sku", "name", "category", "price", "stock", "created_at", "updated_at"];
 
-/// What a column holds, in the order of [`COLUMNS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A whole number.
-    Int,
-    /// Text.
-    Text,
-    /// An amount with two decimals.
-    Price,
-    /// An instant in microseconds.
-    Timestamp,
-}
-
-const KINDS: [Kind; 8] = [
+/// What a column of products holds, in the order of [`COLUMNS`].
+pub const KINDS: [Kind; 8] = [
     Kind::Int,
     Kind::Text,
     Kind::Text,
@@ -95,6 +86,9 @@ pub trait Backend: Send + Sync {
 pub type StartedRows<'a> =
     BoxFuture<'a, Result<Pin<Box<dyn RowSource<Error = StoreError>>>, Failed<StoreError>>>;
 
+/// What becomes of a statement that is run to its end.
+pub type Ran<'a, T> = BoxFuture<'a, Result<T, Failed<StoreError>>>;
+
 /// One connection. It runs one statement at a time.
 pub trait Connection: Send {
     /// Whether it is known to be closed, without asking.
@@ -106,6 +100,18 @@ pub trait Connection: Send {
     /// Starts the statement for `query`. Its rows do not borrow the connection, but nothing else
     /// may run on it until they ended.
     fn rows<'a>(&'a mut self, query: &'a ProductQuery) -> StartedRows<'a>;
+
+    /// Runs a statement of a fixed text to its end.
+    ///
+    /// # Cancellation safety
+    /// None: afterwards the connection is only good for [`Connection::cancel`] and closing.
+    fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done>;
+
+    /// Begins or ends a transaction.
+    ///
+    /// # Cancellation safety
+    /// As [`Connection::run`].
+    fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()>;
 
     /// Stops the running statement from outside, within a bounded time.
     fn cancel(&self) -> BoxFuture<'static, ()>;

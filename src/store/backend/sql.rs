@@ -6,16 +6,8 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use super::command::Bind;
 use crate::query::{ProductQuery, Start};
-
-/// A value to bind, in the order of its placeholder.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Bind<'a> {
-    Text(&'a str),
-    /// An amount in cents.
-    Price(i64),
-    Int(i64),
-}
 
 /// How a dialect writes its placeholders.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +19,29 @@ pub(super) enum Placeholder {
     /// `?`
     #[cfg(feature = "mysql")]
     Plain,
+}
+
+/// The parts of a file of which each stands under a line `-- name: NAME`: name and text.
+fn sections(file: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let sections = file.split("-- name: ").skip(1);
+    let sections = sections.filter_map(|section| section.split_once('\n'));
+    sections.map(|(name, text)| (name.trim(), text.trim()))
+}
+
+/// The fixed texts of one dialect, by name.
+#[derive(Debug)]
+pub(super) struct Texts(HashMap<&'static str, &'static str>);
+
+impl Texts {
+    /// Reads the texts of files, each under a line `-- name: NAME`.
+    pub fn parse(files: &[&'static str]) -> Self {
+        Self(files.iter().copied().flat_map(sections).collect())
+    }
+
+    /// The text of this name, which must be there: commands are as constant as the files.
+    pub fn get(&self, name: &str) -> &'static str {
+        self.0.get(name).unwrap_or_else(|| panic!("sql/ has no text named {name}"))
+    }
 }
 
 /// The fragments of one dialect.
@@ -45,13 +60,7 @@ pub(super) struct Statement<'a> {
 impl Fragments {
     /// Reads fragments, each under a line `-- name: NAME`.
     pub fn parse(file: &'static str, placeholder: Placeholder) -> Self {
-        let named = file
-            .split("-- name: ")
-            .skip(1)
-            .filter_map(|section| section.split_once('\n'))
-            .map(|(name, text)| (name.trim(), text.trim()))
-            .collect();
-        Self { named, placeholder }
+        Self { named: sections(file).collect(), placeholder }
     }
 
     /// The statement for `query`.

@@ -33,6 +33,11 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// Whether this build has no driver for it.
+    pub fn is_absent(self) -> bool {
+        self == Backend::MariaDb && !cfg!(feature = "mysql")
+    }
+
     /// Whether it speaks PostgreSQL's protocol.
     pub fn is_postgres(self) -> bool {
         matches!(self, Backend::Postgres | Backend::Tls | Backend::PgBouncer)

@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Conn, Opts, Params, QueryResult, Value};
 
-use super::super::sql::Bind;
-use super::super::{Connection, StartedRows};
+use super::super::{Bind, Boundary, Command, Connection, Done, Ran, StartedRows};
+use super::datetime::DateTime;
 use super::{Server, decode, statement_error};
 use crate::query::ProductQuery;
 use crate::rows::{Failed, Flow, Progress, RowSink, RowSource};
@@ -34,17 +34,17 @@ pub(super) async fn open(
     Ok(Box::new(MysqlConnection { line, id }))
 }
 
-struct MysqlConnection {
-    line: Arc<Line>,
+pub(super) struct MysqlConnection {
+    pub line: Arc<Line>,
     /// Its number at the server.
     id: u32,
 }
 
 /// The driver's connection: here while it is at rest, with the rows while they come, and nowhere when
 /// it is closed.
-struct Line {
+pub(super) struct Line {
     conn: Mutex<Option<Conn>>,
-    server: Arc<Server>,
+    pub server: Arc<Server>,
     generation: u64,
 }
 
@@ -96,6 +96,24 @@ impl MysqlConnection {
     }
 }
 
+impl MysqlConnection {
+    /// Does something with the connection, which is closed when that is given up half-way.
+    pub(super) async fn with<T>(
+        &self,
+        act: impl AsyncFnOnce(&mut Conn) -> mysql_async::Result<Result<T, StoreError>>,
+    ) -> Result<T, Failed<StoreError>> {
+        let rested = |error| Failed { error, settled: true };
+        let mut conn = self.line.take().map_err(rested)?;
+        match act(&mut conn).await {
+            Ok(answer) => {
+                self.line.put_back(conn);
+                answer.map_err(rested)
+            }
+            Err(error) => Err(rested(self.line.failed(conn, &error))),
+        }
+    }
+}
+
 impl Connection for MysqlConnection {
     fn is_closed(&self) -> bool {
         let newest = self.line.server.generation.load(Ordering::SeqCst);
@@ -120,6 +138,14 @@ impl Connection for MysqlConnection {
             let rows = self.start(query).await?;
             Ok(Box::pin(rows) as Pin<Box<dyn RowSource<Error = _>>>)
         })
+    }
+
+    fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
+        Box::pin(self.execute(command))
+    }
+
+    fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {
+        Box::pin(self.end(boundary))
     }
 
     /// Kills the connection, not only its statement: it is of no use any more, and a server that is
@@ -151,11 +177,18 @@ fn close(conn: Conn) {
     }
 }
 
+/// An instant in the type of `datetime(6)`.
+fn date(micros: i64) -> Value {
+    let at = DateTime::of_micros(micros);
+    Value::Date(at.year, at.month, at.day, at.hour, at.minute, at.second, at.micros)
+}
+
 /// Bound values in the types of their columns; a price in cents, which the text divides exactly.
-fn params(binds: &[Bind<'_>]) -> Params {
+pub(super) fn params(binds: &[Bind<'_>]) -> Params {
     let value = |bind: &Bind<'_>| match *bind {
         Bind::Text(text) => Value::Bytes(text.into()),
         Bind::Price(number) | Bind::Int(number) => Value::Int(number),
+        Bind::Timestamp(micros) => date(micros),
     };
     match binds {
         [] => Params::Empty,

@@ -3,7 +3,7 @@
 use mysql_async::consts::ColumnType;
 use mysql_async::{Column, Row, Value};
 
-use super::super::{COLUMNS, KINDS, Kind, ProductRow};
+use super::super::{COLUMNS, Datum, KINDS, Kind, ProductRow};
 use super::datetime::DateTime;
 use crate::rows::Cell;
 use crate::store::{ErrorKind, StoreError};
@@ -72,6 +72,11 @@ fn unreadable(row: &Row) -> StoreError {
         "column products.{column} holds a value that cannot be read, such as the date 0000-00-00"
     );
     StoreError::new(ErrorKind::Internal, detail)
+}
+
+/// One value of any statement; `None` where it cannot be read as `kind`.
+pub(super) fn datum(row: &Row, index: usize, kind: Kind) -> Option<Datum> {
+    cell(row, index, kind).and_then(Datum::of)
 }
 
 /// `None` for a value that cannot be read: a small type, because 21,000 rows have 168,000 cells.

@@ -87,6 +87,9 @@ fn kind_of(code: u16) -> ErrorKind {
         // Shutdown, killed (MariaDB), idle for too long (MySQL), gone, lost, broken on the way.
         1053 | 1927 | 4031 | 2006 | 2013 | 1152..=1161 | 1184 => ErrorKind::Disconnected,
         1040 | 1203 | 1226 => ErrorKind::Saturated,
+        1062 => ErrorKind::Taken,
+        // A deadlock; a lock that was waited for in vain.
+        1213 | 1205 => ErrorKind::Conflict,
         // No such table or column; no right to read it.
         1146 | 1054 | 1142 | 1143 => ErrorKind::NotPrepared,
         _ => ErrorKind::Internal,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bulk;
+mod command;
 mod connection;
 mod datetime;
 mod decode;
@@ -17,7 +18,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 
 use self::error::{connect_error, statement_error};
-use super::sql::{Fragments, Placeholder};
+use super::sql::{Fragments, Placeholder, Texts};
 use super::{Admin, Backend, Connection, ServerView, Watch};
 use crate::config::{self, DatabaseUrl};
 use crate::store::error::with_causes;
@@ -44,6 +45,7 @@ pub(super) struct Mysql {
 struct Server {
     url: DatabaseUrl,
     fragments: Fragments,
+    texts: Texts,
     /// Of connections that do nothing but kill another.
     bare: Opts,
     /// Goes up when a connection turned out to be closed: those that were opened before it may be
@@ -57,6 +59,9 @@ pub(super) fn fragments() -> Fragments {
     Fragments::parse(file, Placeholder::Plain)
 }
 
+/// Where the texts of commands stand.
+const TEXTS: &[&str] = &[include_str!("../../../../sql/mysql/products_write.sql")];
+
 impl Mysql {
     pub fn new(settings: &config::Database, url: &DatabaseUrl) -> Result<Self, StoreError> {
         let base = options(url).map_err(|reason| {
@@ -68,6 +73,7 @@ impl Mysql {
         let server = Server {
             url: url.clone(),
             fragments: fragments(),
+            texts: Texts::parse(TEXTS),
             bare: base.clone().into(),
             generation: AtomicU64::new(0),
         };

@@ -13,8 +13,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Column, Error};
 
-use super::super::sql::{Bind, Fragments};
-use super::super::{Connection, StartedRows};
+use super::super::sql::{Fragments, Texts};
+use super::super::{Bind, Boundary, Command, Connection, Done, Ran, StartedRows};
+use super::command::Micros;
 use super::numeric::Cents;
 use super::{Style, decode, failure};
 use crate::connector::Canceller;
@@ -32,10 +33,11 @@ pub(super) struct PostgresConnection {
     pub canceller: Canceller,
     pub style: Style,
     pub fragments: Arc<Fragments>,
+    pub texts: Arc<Texts>,
 }
 
 /// An answered error leaves the connection at rest; a closed one is found when next borrowed.
-fn settled(error: &Error) -> Failed<StoreError> {
+pub(super) fn settled(error: &Error) -> Failed<StoreError> {
     Failed { error: failure::of_statement(error), settled: true }
 }
 
@@ -97,7 +99,7 @@ enum Stale {
 }
 
 /// The statement still runs: whoever drops its rows cancels it.
-fn late() -> Failed<StoreError> {
+pub(super) fn late() -> Failed<StoreError> {
     let detail = "database.statement_timeout has passed";
     Failed { error: StoreError::new(ErrorKind::StatementTimeout, detail), settled: false }
 }
@@ -130,6 +132,17 @@ impl Connection for PostgresConnection {
         })
     }
 
+    fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
+        Box::pin(self.execute(command))
+    }
+
+    fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {
+        Box::pin(async move {
+            let ended = self.client.batch_execute(boundary.text("begin")).await;
+            ended.map_err(|error| settled(&error))
+        })
+    }
+
     fn cancel(&self) -> BoxFuture<'static, ()> {
         let canceller = self.canceller.clone();
         Box::pin(async move {
@@ -153,10 +166,11 @@ fn check_columns(columns: &[Column]) -> Result<(), StoreError> {
 }
 
 /// A bound value in the type of its column.
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Text(&'a str),
     Price(Cents),
     Int(i64),
+    Timestamp(Micros),
 }
 
 impl<'a> From<Bind<'a>> for Value<'a> {
@@ -165,24 +179,27 @@ impl<'a> From<Bind<'a>> for Value<'a> {
             Bind::Text(text) => Value::Text(text),
             Bind::Price(cents) => Value::Price(Cents(cents)),
             Bind::Int(number) => Value::Int(number),
+            Bind::Timestamp(micros) => Value::Timestamp(Micros(micros)),
         }
     }
 }
 
 impl Value<'_> {
-    fn as_sql(&self) -> &(dyn ToSql + Sync) {
+    pub fn as_sql(&self) -> &(dyn ToSql + Sync) {
         match self {
             Value::Text(text) => text,
             Value::Price(cents) => cents,
             Value::Int(number) => number,
+            Value::Timestamp(micros) => micros,
         }
     }
 
-    fn ty(&self) -> Type {
+    pub fn ty(&self) -> Type {
         match self {
             Value::Text(_) => Type::TEXT,
             Value::Price(_) => Type::NUMERIC,
             Value::Int(_) => Type::INT8,
+            Value::Timestamp(_) => Type::TIMESTAMPTZ,
         }
     }
 }

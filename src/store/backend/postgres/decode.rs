@@ -5,7 +5,7 @@ use std::error::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::super::{COLUMNS, KINDS, Kind, ProductRow};
+use super::super::{COLUMNS, Datum, KINDS, Kind, ProductRow};
 use super::numeric;
 use crate::rows::Cell;
 use crate::store::{ErrorKind, StoreError};
@@ -66,21 +66,29 @@ pub(super) fn product(row: &Row) -> Result<ProductRow<'_>, StoreError> {
 /// Names the column of which [`product`] could not read the value.
 #[cold]
 fn unreadable(row: &Row) -> StoreError {
-    let is_unreadable = |(index, kind): &(usize, &Kind)| {
-        let found = match kind {
-            Kind::Int => cell(row, *index, whole_number),
-            Kind::Text => cell(row, *index, text),
-            Kind::Price => cell(row, *index, price),
-            Kind::Timestamp => cell(row, *index, instant),
-        };
-        found.is_none()
-    };
+    let is_unreadable =
+        |(index, kind): &(usize, &Kind)| cell_of_kind(row, *index, **kind).is_none();
     let column = KINDS.iter().enumerate().find(is_unreadable).map_or("?", |(i, _)| COLUMNS[i]);
     let detail = format_args!(
         "column products.{column} holds a value that cannot be read, such as an infinite \
          timestamp or a price that is not a number"
     );
     StoreError::new(ErrorKind::Internal, detail)
+}
+
+/// One value of any statement; `None` where it cannot be read as `kind`.
+pub(super) fn datum(row: &Row, index: usize, kind: Kind) -> Option<Datum> {
+    let column = row.columns().get(index)?;
+    accepts(column.type_(), kind).then(|| cell_of_kind(row, index, kind))?.and_then(Datum::of)
+}
+
+fn cell_of_kind(row: &Row, index: usize, kind: Kind) -> Option<Cell<'_>> {
+    match kind {
+        Kind::Int => cell(row, index, whole_number),
+        Kind::Text => cell(row, index, text),
+        Kind::Price => cell(row, index, price),
+        Kind::Timestamp => cell(row, index, instant),
+    }
 }
 
 /// `None` for a value that cannot be read: a small type, because 21,000 rows have 168,000 cells.

@@ -86,6 +86,7 @@ fn of_answer(refusal: &DbError) -> (ErrorKind, &'static str) {
         SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => {
             (ErrorKind::Conflict, "")
         }
+        SqlState::UNIQUE_VIOLATION => (ErrorKind::Taken, ""),
         SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN
         | SqlState::CANNOT_CONNECT_NOW

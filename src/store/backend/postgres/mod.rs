@@ -1,6 +1,7 @@
 //! PostgreSQL and what speaks its protocol, through tokio-postgres and deadpool-postgres.
 
 mod admin;
+mod command;
 mod connection;
 mod decode;
 mod examine;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 use futures_util::future::BoxFuture;
 
-use super::sql::{Fragments, Placeholder};
+use super::sql::{Fragments, Placeholder, Texts};
 use super::{Admin, Backend, Connection, ServerView, Watch};
 use crate::config::{self, PreparedStatements};
 use crate::connector::{Canceller, Connector};
@@ -32,6 +33,7 @@ pub(super) struct Postgres {
     connect_timeout: Duration,
     style: Style,
     fragments: Arc<Fragments>,
+    texts: Arc<Texts>,
 }
 
 /// How statements are sent.
@@ -48,6 +50,9 @@ pub(super) fn fragments() -> Fragments {
     let file = include_str!("../../../../sql/postgres/products_query.sql");
     Fragments::parse(file, Placeholder::Dollar)
 }
+
+/// Where the texts of commands stand.
+const TEXTS: &[&str] = &[include_str!("../../../../sql/postgres/products_write.sql")];
 
 impl Postgres {
     pub fn new(settings: &config::Database, url: &config::DatabaseUrl) -> Result<Self, StoreError> {
@@ -86,6 +91,7 @@ impl Postgres {
             connect_timeout: settings.connect_timeout,
             style,
             fragments: Arc::new(fragments()),
+            texts: Arc::new(Texts::parse(TEXTS)),
         })
     }
 
@@ -117,6 +123,7 @@ impl Backend for Postgres {
                 canceller,
                 style: self.style,
                 fragments: self.fragments.clone(),
+                texts: self.texts.clone(),
             }) as Box<dyn Connection>)
         })
     }

@@ -2,6 +2,7 @@
 //! so that the runtime never blocks on a file.
 
 mod admin;
+mod command;
 mod rows;
 mod thread;
 mod top;
@@ -13,13 +14,17 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use rusqlite::{ErrorCode, OpenFlags, ffi};
 
-use super::sql::{Fragments, Placeholder};
-use super::{Admin, Backend, Connection, ServerView, StartedRows, Watch};
+use super::sql::{Fragments, Placeholder, Texts};
+use super::{
+    Admin, Backend, Boundary, Command, Connection, Done, Ran, ServerView, StartedRows, Watch,
+};
 use crate::config;
 use crate::query::ProductQuery;
 use crate::rows::Failed;
 use crate::store::{ErrorKind, StoreError};
+use command::Turn;
 use thread::SqliteThread;
+use tokio::sync::Semaphore;
 
 /// Time that a statement waits for a lock of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +34,13 @@ pub(super) struct Sqlite {
     path: PathBuf,
     statement_timeout: Duration,
     fragments: Arc<Fragments>,
+    texts: Arc<Texts>,
+    /// One at a time writes.
+    writing: Arc<Semaphore>,
 }
+
+/// Where the texts of commands stand.
+const TEXTS: &[&str] = &[include_str!("../../../../sql/sqlite/products_write.sql")];
 
 impl Sqlite {
     pub fn new(settings: &config::Database, url: &config::DatabaseUrl) -> Result<Self, StoreError> {
@@ -49,6 +60,8 @@ impl Sqlite {
                 include_str!("../../../../sql/sqlite/products_query.sql"),
                 Placeholder::Question,
             )),
+            texts: Arc::new(Texts::parse(TEXTS)),
+            writing: Arc::new(Semaphore::new(1)),
         })
     }
 }
@@ -62,6 +75,9 @@ impl Backend for Sqlite {
                 thread,
                 statement_timeout: self.statement_timeout,
                 fragments: self.fragments.clone(),
+                texts: self.texts.clone(),
+                writing: self.writing.clone(),
+                turn: None,
             }) as Box<dyn Connection>)
         })
     }
@@ -152,6 +168,10 @@ struct SqliteConnection {
     thread: SqliteThread,
     statement_timeout: Duration,
     fragments: Arc<Fragments>,
+    texts: Arc<Texts>,
+    writing: Arc<Semaphore>,
+    /// Held from the beginning of a transaction to its end.
+    turn: Option<Turn>,
 }
 
 impl Connection for SqliteConnection {
@@ -174,6 +194,21 @@ impl Connection for SqliteConnection {
             let deadline = Instant::now() + self.statement_timeout;
             rows::start(&self.thread, statement, deadline)
                 .map_err(|error| Failed { error, settled: true })
+        })
+    }
+
+    fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
+        Box::pin(async {
+            let done = self.execute(command).await;
+            done.map_err(|error| Failed { error, settled: true })
+        })
+    }
+
+    fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {
+        Box::pin(async move {
+            let bound = self.end(boundary).await;
+            // A commit that failed leaves a transaction open.
+            bound.map_err(|error| Failed { error, settled: boundary == Boundary::Begin })
         })
     }
 
@@ -224,6 +259,11 @@ fn open_error(path: &Path, error: &rusqlite::Error) -> StoreError {
     )
 }
 
+fn is_unique(error: &rusqlite::Error) -> bool {
+    const UNIQUE: [i32; 2] = [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_PRIMARYKEY];
+    error.sqlite_error().is_some_and(|error| UNIQUE.contains(&error.extended_code))
+}
+
 /// What a failed statement means.
 fn store_error(error: &rusqlite::Error) -> StoreError {
     let text = error.to_string();
@@ -231,6 +271,7 @@ fn store_error(error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::OperationInterrupted) => ErrorKind::StatementTimeout,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Saturated,
         Some(ErrorCode::CannotOpen) => ErrorKind::Unreachable,
+        Some(ErrorCode::ConstraintViolation) if is_unique(error) => ErrorKind::Taken,
         _ if text.contains("no such table") => ErrorKind::NotPrepared,
         _ => ErrorKind::Internal,
     };

@@ -7,8 +7,8 @@ use std::time::Instant;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use tokio::sync::mpsc;
 
-use super::super::sql::{Bind, Statement};
-use super::super::{COLUMNS, KINDS, Kind};
+use super::super::sql::Statement;
+use super::super::{Bind, COLUMNS, KINDS, Kind};
 use super::store_error;
 use super::thread::SqliteThread;
 use crate::rows::{Cell, Failed, Flow, Progress, RowSink, RowSource};
@@ -19,7 +19,7 @@ const BATCH_TEXT: usize = 48 * 1024;
 /// Batches under way; the thread waits when nobody takes them.
 const BATCHES: usize = 2;
 /// Steps of SQLite's virtual machine between two looks at the clock.
-const STEPS_PER_LOOK: i32 = 10_000;
+pub(super) const STEPS_PER_LOOK: i32 = 10_000;
 
 /// A cell whose text stands in the batch.
 #[derive(Clone, Copy)]
@@ -174,7 +174,7 @@ fn unpack(cell: Packed, text: &str) -> Cell<'_> {
 }
 
 /// A bound value that can go to another thread.
-enum Value {
+pub(super) enum Value {
     Text(String),
     Int(i64),
 }
@@ -183,7 +183,7 @@ impl From<Bind<'_>> for Value {
     fn from(bind: Bind<'_>) -> Self {
         match bind {
             Bind::Text(text) => Value::Text(text.to_owned()),
-            Bind::Price(number) | Bind::Int(number) => Value::Int(number),
+            Bind::Price(number) | Bind::Int(number) | Bind::Timestamp(number) => Value::Int(number),
         }
     }
 }

@@ -1,0 +1,5 @@
+-- What writes products; each text is a command of src/store/.
+-- name: lock_product
+select id, sku, name, category, price, stock, created_at, updated_at from products where id = ? for update
+-- name: set_stock
+update products set stock = ?, updated_at = ? where id = ?
