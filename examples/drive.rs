@@ -70,6 +70,8 @@ async fn job(arguments: Arguments) -> Result<Job, String> {
         warm_up: Duration::from_secs(1),
         timeout: Duration::from_secs(30),
         keys: Arc::new(Keys::new(&parameters, 1, 1)),
+        shop: None,
+        pause_spread: Duration::ZERO,
         seed: 1,
         begin: Instant::now() + Duration::from_millis(500),
         live: Arc::new(Live::default()),

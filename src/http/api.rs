@@ -9,7 +9,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi, Tags};
 
 use super::State;
-use super::answer::{Many, One, Products, answer};
+use super::answer::{Many, One, Products, Shape, answer};
 use super::error::{Kind, Problem};
 use super::health::{HealthAnswer, Liveness, ReadyAnswer};
 use super::parameters::{ListQuery, NoQuery};
@@ -46,12 +46,12 @@ impl<'a> FromRequest<'a> for Asked<'a> {
 }
 
 impl Api {
-    async fn list(
+    async fn answer<S: Shape>(
         &self,
         strategy: &str,
         query: &ProductQuery,
         asked: &Asked<'_>,
-    ) -> Result<Products<Many>, Problem> {
+    ) -> Result<Products<S>, Problem> {
         // Not for as long as the answer takes: strategies that are gone would keep their connections.
         let found = self.state.strategies.load().get(strategy).cloned();
         let Some(strategy) = found else {
@@ -75,7 +75,7 @@ impl Api {
         tag = "Tag::Products"
     )]
     async fn direct(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
-        self.list("direct", &query.0, &asked).await
+        self.answer("direct", &query.0, &asked).await
     }
 
     /// Products, through a pool
@@ -88,7 +88,7 @@ impl Api {
         tag = "Tag::Products"
     )]
     async fn pooled(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
-        self.list("pooled", &query.0, &asked).await
+        self.answer("pooled", &query.0, &asked).await
     }
 
     /// Products, through a cache
@@ -102,7 +102,7 @@ impl Api {
         tag = "Tag::Products"
     )]
     async fn cached(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
-        self.list("cached", &query.0, &asked).await
+        self.answer("cached", &query.0, &asked).await
     }
 
     /// One product
@@ -118,10 +118,7 @@ impl Api {
         _none: NoQuery,
         asked: Asked<'_>,
     ) -> Result<Products<One>, Problem> {
-        let pooled = self.state.strategies.load().get("pooled").cloned();
-        let pooled = pooled.expect("config always has it");
-        let timeout = self.state.config.load().server.request_timeout;
-        answer(&pooled, &ProductQuery::by_id(id.0), asked.headers, asked.info, timeout).await
+        self.answer("pooled", &ProductQuery::by_id(id.0), &asked).await
     }
 
     /// Products, through any configured strategy
@@ -137,7 +134,24 @@ impl Api {
         query: ListQuery,
         asked: Asked<'_>,
     ) -> Result<Products<Many>, Problem> {
-        self.list(&name.0, &query.0, &asked).await
+        self.answer(&name.0, &query.0, &asked).await
+    }
+
+    /// One product, through any configured strategy
+    #[oai(
+        path = "/strategies/:name/products/:id",
+        method = "get",
+        operation_id = "get_product_by_strategy",
+        tag = "Tag::Strategies"
+    )]
+    async fn product_by_strategy(
+        &self,
+        name: Path<String>,
+        id: Path<i64>,
+        _none: NoQuery,
+        asked: Asked<'_>,
+    ) -> Result<Products<One>, Problem> {
+        self.answer(&name.0, &ProductQuery::by_id(id.0), &asked).await
     }
 
     /// Every strategy

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT_ENCODING, HOST};
+use hyper::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -16,6 +16,17 @@ use tokio::net::TcpStream;
 pub struct Base {
     authority: String,
     addresses: Vec<SocketAddr>,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// All of its body.
+    pub body: Bytes,
 }
 
 /// Why a request got no answer.
@@ -103,20 +114,32 @@ impl Base {
         path: &str,
         timeout: Duration,
     ) -> Result<(StatusCode, Bytes), RequestError> {
+        let request = Request::get(path).body(Full::default()).expect("our own paths are right");
+        let answer = self.ask(request, timeout).await?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// Any request over a connection of its own.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `timeout`.
+    pub async fn ask(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> Result<Answer, RequestError> {
+        let host = HeaderValue::from_str(&self.authority).expect("it was part of a URL");
+        request.headers_mut().insert(HOST, host);
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let answer = async {
             let io = TokioIo::new(self.connect().await?);
-            let (mut sender, connection): (SendRequest<Empty<Bytes>>, _) =
+            let (mut sender, connection): (SendRequest<Full<Bytes>>, _) =
                 http1::handshake(io).await?;
             // The task ends when the sender is dropped.
             tokio::spawn(connection);
-            let request = Request::get(path)
-                .header(HOST, &self.authority)
-                .header(ACCEPT_ENCODING, "identity")
-                .body(Empty::new())
-                .expect("our own paths are right");
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            Ok((status, answer.into_body().collect().await?.to_bytes()))
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok(Answer { status: head.status, headers: head.headers, body })
         };
         let in_time = tokio::time::timeout(timeout, answer).await;
         in_time.unwrap_or(Err(RequestError::Timeout(timeout)))

@@ -318,6 +318,12 @@ pub struct Lane {
     pub outcomes: BTreeMap<String, u64>,
     /// Time to the first byte of the body, of whole answers.
     pub first_byte: Times,
+    /// By task, where there is more than one: `list`, `detail`, `order`, `update`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, TaskRecord>,
+    /// What a look beside the load said of how stale answers are; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staleness: Option<StalenessRecord>,
     /// By the second in which the answer ended, counted from the begin of the measured part. The
     /// last ones may lie after its end: answers to requests that began within it.
     pub seconds: Vec<Second>,
@@ -340,6 +346,33 @@ impl Lane {
     pub fn errors(&self) -> u64 {
         self.seconds.iter().map(|second| second.errors).sum()
     }
+}
+
+/// What became of the requests of one task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Whole answers with a status below 400.
+    pub answers: u64,
+    /// Everything else that ended.
+    pub errors: u64,
+    /// As [`Second::latency`].
+    pub latency: Times,
+}
+
+/// How old answers were, by a product that is written to and looked at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StalenessRecord {
+    /// Writes that were answered.
+    pub writes: u64,
+    /// Answers that were looked at.
+    pub looks: u64,
+    /// Of them, those that lacked a write that had been answered before they were asked for.
+    pub stale: u64,
+    /// The age of each: how long ago, when it was asked for, the oldest write that it lacked had been
+    /// answered; 0 for one that lacked none.
+    pub age: Times,
+    /// Looks and writes that failed.
+    pub errors: u64,
 }
 
 /// The answers that ended within one second.

@@ -4,24 +4,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::header::{ACCEPT_ENCODING, HOST, HeaderValue};
 use hyper::{Request, Uri};
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
 use crate::lab::base::Base;
-use crate::lab::plan::Model;
+use crate::lab::plan::{Model, Task};
 
 use super::clock::Clock;
 use super::connection::Plain;
 use super::keys::path_and_query;
 use super::levels::Levels;
 use super::outcome::{Exchange, Outcome};
-use super::pacer::{Arrivals, Pacer, Start, User};
+use super::pacer::{Arrivals, Pacer, Pauses, Start, User};
 use super::recorder::Recorder;
 use super::schedule::Schedule;
-use super::{Driven, Job, Keys, LOST_AFTER, LaneTarget, Live};
+use super::{Driven, Job, Keys, LOST_AFTER, LaneTarget, Live, Shop};
 
 /// What the workers of a block share.
 pub(super) struct Block {
@@ -51,7 +51,7 @@ impl Block {
         let levels = Arc::new(Levels::new(job.warm_up, &job.stages));
         let from = job.begin + job.warm_up;
         let to = from + job.stages.iter().map(|stage| stage.duration).sum::<Duration>();
-        let recorder = Recorder::new(&job.lanes, (from, to));
+        let recorder = Recorder::new(&job.lanes, (from, to), job.shop.is_some());
         let ready = Requests::new(&job).and_then(|requests| {
             let clock = Clock::start().map_err(|error| format!("no thread for the clock: {error}"));
             Ok((requests, clock?))
@@ -98,7 +98,7 @@ impl Block {
     /// A request has ended.
     pub fn record(&self, number: u64, exchange: &Exchange, error: Option<String>) {
         self.live.record(exchange);
-        self.recorder.record(self.requests.lane(number), exchange);
+        self.recorder.record(self.requests.lane(number), self.requests.task(number), exchange);
         self.health.record(exchange, error);
     }
 
@@ -139,7 +139,9 @@ fn pacers(job: &Job, levels: &Arc<Levels>) -> Vec<Pacer> {
     match job.model {
         Model::Closed { pause } => {
             let user = |number| {
-                Pacer::User(User { number, pause, levels: levels.clone(), begin: job.begin })
+                let spread = job.pause_spread.min(pause);
+                let pauses = Pauses { mean: pause, spread, seed: job.seed, drawn: 0 };
+                Pacer::User(User { number, pauses, levels: levels.clone(), begin: job.begin })
             };
             (0..levels.highest().ceil() as u32).map(user).collect()
         }
@@ -154,6 +156,9 @@ fn pacers(job: &Job, levels: &Arc<Levels>) -> Vec<Pacer> {
 /// Which request is the next, and what it asks for.
 struct Requests {
     keys: Arc<Keys>,
+    shop: Option<Arc<Shop>>,
+    /// Of each lane.
+    strategies: Vec<String>,
     /// For each lane, each value.
     uris: Vec<Vec<Uri>>,
     host: HeaderValue,
@@ -177,17 +182,34 @@ impl Requests {
             return Err("there is no strategy to drive".into());
         }
         let host = HeaderValue::from_str(job.base.authority()).expect("it was part of a URL");
-        Ok(Self { keys: job.keys.clone(), uris, host, next: AtomicU64::new(0) })
+        let strategies = job.lanes.iter().map(|lane| lane.strategy.clone()).collect();
+        let (keys, shop) = (job.keys.clone(), job.shop.clone());
+        Ok(Self { keys, shop, strategies, uris, host, next: AtomicU64::new(0) })
     }
 
     fn lane(&self, number: u64) -> usize {
         (number % self.uris.len() as u64) as usize
     }
 
+    /// Its number among those of its lane: every lane does the same.
+    fn of_lane(&self, number: u64) -> u64 {
+        number / self.uris.len() as u64
+    }
+
+    fn task(&self, number: u64) -> Task {
+        self.shop.as_ref().map_or(Task::List, |shop| shop.task(self.of_lane(number)))
+    }
+
     fn request(&self, number: u64) -> Plain {
-        let key = self.keys.place(number / self.uris.len() as u64);
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = self.uris[self.lane(number)][key].clone();
+        let (lane, i) = (self.lane(number), self.of_lane(number));
+        let mut request = match (&self.shop, self.task(number)) {
+            (None, _) | (_, Task::List) => {
+                let mut list = Request::new(Full::default());
+                *list.uri_mut() = self.uris[lane][self.keys.place(i)].clone();
+                list
+            }
+            (Some(shop), task) => shop.request(task, i, &self.strategies[lane]),
+        };
         request.headers_mut().insert(HOST, self.host.clone());
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         request

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -17,14 +17,14 @@ use crate::lab::base::{Base, RequestError};
 
 use super::outcome::{Seen, cache_word};
 
-/// A request has no body.
-pub(super) type Plain = Request<Empty<Bytes>>;
+/// A request with its body, if it has one, in memory.
+pub(super) type Plain = Request<Full<Bytes>>;
 
-type Driving = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+type Driving = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
 /// An open connection.
 pub(super) struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     /// `None` once it has ended: it must not be polled again.
     driving: Option<Pin<Box<Driving>>>,
 }

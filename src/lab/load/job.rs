@@ -10,7 +10,7 @@ use crate::lab::base::Base;
 use crate::lab::plan::Model;
 use crate::lab::record;
 
-use super::{Keys, Live};
+use super::{Keys, Live, Shop};
 
 /// What to drive in one block.
 #[derive(Debug, Clone)]
@@ -30,7 +30,11 @@ pub struct Job {
     pub timeout: Duration,
     /// What the requests ask for.
     pub keys: Arc<Keys>,
-    /// Decides the gaps between Poisson arrivals.
+    /// What they do besides listing; `None` where they only list.
+    pub shop: Option<Arc<Shop>>,
+    /// Each pause of a user is drawn evenly from the pause of the model plus and minus this.
+    pub pause_spread: Duration,
+    /// Decides the gaps between Poisson arrivals, and the pauses.
     pub seed: u64,
     /// When the load begins; best half a second ahead, for opening connections.
     pub begin: Instant,

@@ -1,5 +1,7 @@
 //! The load driver: requests at set times or by users who pause, each answer read to its last byte.
 //!
+//! A request is a list, or one of the other tasks of a plan ([`Shop`]).
+//!
 //! It knows HTTP and the clock. It must not know what a strategy is, what an answer means, or what
 //! becomes of the figures.
 //!
@@ -54,6 +56,7 @@ mod outcome;
 mod pacer;
 mod recorder;
 mod schedule;
+mod shop;
 mod worker;
 
 use std::sync::Arc;
@@ -65,6 +68,7 @@ use tokio::time::{Instant, timeout};
 pub use job::{Driven, Job, LaneTarget, StageLevel};
 pub use keys::Keys;
 pub use live::Live;
+pub use shop::{Shop, detail};
 
 use block::Block;
 use worker::Worker;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::levels::Levels;
 use super::schedule::Schedule;
+use crate::lab::random;
 
 /// Says when the requests of one worker are due.
 #[derive(Debug, Clone)]
@@ -32,9 +33,31 @@ pub(super) struct Start {
 pub(super) struct User {
     /// From 0.
     pub number: u32,
-    pub pause: Duration,
+    pub pauses: Pauses,
     pub levels: Arc<Levels>,
     pub begin: Instant,
+}
+
+/// The pauses of a user.
+#[derive(Debug, Clone)]
+pub(super) struct Pauses {
+    pub mean: Duration,
+    /// Each is drawn evenly from the mean plus and minus this.
+    pub spread: Duration,
+    pub seed: u64,
+    /// How many were.
+    pub drawn: u64,
+}
+
+impl Pauses {
+    fn next(&mut self, user: u32) -> Duration {
+        if self.spread.is_zero() {
+            return self.mean;
+        }
+        let share = random::share(random::draw(self.seed, u64::from(user)), self.drawn);
+        self.drawn += 1;
+        self.mean - self.spread + (self.spread * 2).mul_f64(share)
+    }
 }
 
 /// The schedule of the open model, shared by its workers.
@@ -57,15 +80,15 @@ impl Pacer {
     /// How long a worker rests anyway before its next request.
     pub fn pause(&self) -> Duration {
         match self {
-            Pacer::User(user) => user.pause,
+            Pacer::User(user) => user.pauses.mean,
             Pacer::Arrivals(_) => Duration::ZERO,
         }
     }
 }
 
 impl User {
-    fn next(&self, free: Option<Instant>) -> Option<Instant> {
-        let due = free.map_or(self.begin, |free| free + self.pause);
+    fn next(&mut self, free: Option<Instant>) -> Option<Instant> {
+        let due = free.map_or(self.begin, |free| free + self.pauses.next(self.number));
         let mut at = (due - self.begin).as_secs_f64();
         if free.is_some() && self.levels.includes(self.number, at) {
             return Some(due);
@@ -73,7 +96,7 @@ impl User {
         // A level may last for less than the pause over which those who come are spread.
         loop {
             let entry = self.levels.entry(self.number, at)?;
-            at = entry.at + self.pause.as_secs_f64() * entry.place;
+            at = entry.at + self.pauses.mean.as_secs_f64() * entry.place;
             if entry.place == 0.0 || self.levels.includes(self.number, at) {
                 return Some(self.begin + Duration::from_secs_f64(at));
             }
@@ -108,9 +131,10 @@ mod tests {
         let begin = Instant::now();
         let count = |number| {
             let pause = Duration::from_millis(pause_ms);
-            let user = User { number, pause, levels: levels.clone(), begin };
+            let pauses = Pauses { mean: pause, spread: Duration::ZERO, seed: 1, drawn: 0 };
+            let mut user = Pacer::User(User { number, pauses, levels: levels.clone(), begin });
             let (mut count, mut free) = (0, None);
-            while let Some(due) = Pacer::User(user.clone()).next(free) {
+            while let Some(due) = user.next(free) {
                 count += 1;
                 free = Some(due.due + Duration::from_millis(answer_ms));
             }
@@ -125,6 +149,16 @@ mod tests {
         assert_eq!(begun(&[(20.0, 10)], 250, 0), [40; 20]);
         let with_answers: usize = begun(&[(20.0, 10)], 250, 50).iter().sum();
         assert!((20 * 33..=20 * 34).contains(&with_answers), "{with_answers}");
+    }
+
+    #[test]
+    fn pauses_are_spread_evenly_around_their_mean() {
+        let (mean, spread) = (Duration::from_secs(2), Duration::from_secs(1));
+        let mut pauses = Pauses { mean, spread, seed: 3, drawn: 0 };
+        let drawn: Vec<f64> = (0..4000).map(|_| pauses.next(5).as_secs_f64()).collect();
+        assert!(drawn.iter().all(|pause| (1.0..=3.0).contains(pause)));
+        let share = |below| drawn.iter().filter(|pause| **pause < below).count() as f64 / 4000.0;
+        assert!((share(1.5) - 0.25).abs() < 0.03 && (share(2.5) - 0.75).abs() < 0.03);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::lab::record::{Lane, Second};
+use crate::lab::plan::Task;
+use crate::lab::record::{Lane, Second, TaskRecord};
 
 use super::outcome::Exchange;
 use super::{LATE, LaneTarget};
@@ -20,15 +21,17 @@ pub(super) struct Recorder {
     lanes: Vec<Mutex<Lane>>,
     from: Instant,
     to: Instant,
+    /// Whether there is more than one task.
+    by_task: bool,
 }
 
 impl Recorder {
     /// For requests that are due from `from` on and before `to`.
-    pub fn new(lanes: &[LaneTarget], (from, to): (Instant, Instant)) -> Self {
+    pub fn new(lanes: &[LaneTarget], (from, to): (Instant, Instant), by_task: bool) -> Self {
         let lane = |lane: &LaneTarget| {
             Mutex::new(Lane { strategy: lane.strategy.clone(), ..Lane::default() })
         };
-        Self { lanes: lanes.iter().map(lane).collect(), from, to }
+        Self { lanes: lanes.iter().map(lane).collect(), from, to, by_task }
     }
 
     fn belongs(&self, due: Instant) -> bool {
@@ -36,10 +39,13 @@ impl Recorder {
     }
 
     /// A request that has ended.
-    pub fn record(&self, lane: usize, exchange: &Exchange) {
+    pub fn record(&self, lane: usize, task: Task, exchange: &Exchange) {
         if self.belongs(exchange.due) {
             let mut lane = self.lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
             record(&mut lane, exchange, exchange.ended - self.from);
+            if self.by_task {
+                record_task(lane.tasks.entry(task.name().to_owned()).or_default(), exchange);
+            }
         }
     }
 
@@ -91,6 +97,17 @@ fn record(lane: &mut Lane, exchange: &Exchange, into: Duration) {
     if outcome.is_timed() {
         second.latency.record(ended - due);
         second.service_time.record(ended - served_from);
+    }
+}
+
+fn record_task(task: &mut TaskRecord, exchange: &Exchange) {
+    if exchange.outcome.is_good() {
+        task.answers += 1;
+    } else {
+        task.errors += 1;
+    }
+    if exchange.outcome.is_timed() {
+        task.latency.record(exchange.ended - exchange.due);
     }
 }
 

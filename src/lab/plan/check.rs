@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Distribution, Level, Limits, Model, Parameters, Plan, Point, Search, Target};
+use super::{Distribution, Level, Limits, Model, Parameters, Plan, Point, Search, Target, Task};
 use crate::lab::verdict::{Better, Figure};
 
 /// The shortest block that is measured: samples are taken once a second.
@@ -12,6 +12,12 @@ pub(super) const SHORTEST_BLOCK: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Recorded times end here.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How often somebody may look at how stale answers are.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
+/// More is a slip of the pen.
+const MOST_USERS: u32 = 10_000;
+const MOST_SIGN_INS: f64 = 1000.0;
 /// More is a slip of the pen.
 pub(super) const MOST_ROUNDS: u32 = 1000;
 
@@ -34,6 +40,9 @@ pub(super) fn check(plan: &Plan, problems: &mut Vec<String>) {
     }
     strategies(plan, problems);
     parameters(&plan.parameters, problems);
+    not_longer("pause_spread", plan.pause_spread, LONGEST, problems);
+    tasks(plan, problems);
+    staleness(plan, problems);
     if plan.points.is_empty() && plan.search.is_none() {
         problems.push("there is no load; write [load], [[point]] or [search]".into());
     }
@@ -47,6 +56,36 @@ pub(super) fn check(plan: &Plan, problems: &mut Vec<String>) {
     limits(&plan.limits, problems);
     for (figure, target) in &plan.targets {
         check_target(figure, target, problems);
+    }
+}
+
+fn tasks(plan: &Plan, problems: &mut Vec<String>) {
+    if Task::ALL.iter().all(|task| plan.tasks.weight(*task) == 0) {
+        problems.push("`tasks`: every weight is 0; write list = 3, detail = 2, order = 1".into());
+    }
+    if !(1..=MOST_USERS).contains(&plan.users.count) {
+        let count = plan.users.count;
+        problems.push(format!("`users.count` is {count}; write 1 to {MOST_USERS}, such as 20"));
+    }
+    let pace = plan.users.sign_ins_per_second;
+    if !(pace > 0.0 && pace <= MOST_SIGN_INS) {
+        problems.push(format!(
+            "`users.sign_ins_per_second` is {pace}; write a number above 0 and up to {MOST_SIGN_INS}, such as 10"
+        ));
+    }
+}
+
+fn staleness(plan: &Plan, problems: &mut Vec<String>) {
+    let Some(looks) = &plan.staleness else { return };
+    for (key, every) in [("write_every", looks.write_every), ("read_every", looks.read_every)] {
+        if !(SHORTEST_LOOK..=LONGEST_LOOK).contains(&every) {
+            problems.push(format!("`staleness.{key}` must be 10ms to 1m; write \"100ms\""));
+        }
+    }
+    if plan.mixed {
+        problems.push(
+            "`staleness` cannot be told apart by strategy when all are driven at once; write mixed = false".into(),
+        );
     }
 }
 

@@ -40,6 +40,11 @@ pub(super) struct File {
     pub strategy: BTreeMap<String, Strategy>,
     pub sweep: Option<Sweep>,
     pub parameters: Parameters,
+    #[serde(with = "humantime_serde")]
+    pub pause_spread: Option<Duration>,
+    pub tasks: Option<Tasks>,
+    pub users: Users,
+    pub staleness: Option<Staleness>,
     pub load: Option<Point>,
     pub point: Vec<Point>,
     pub search: Option<Search>,
@@ -74,6 +79,37 @@ pub(super) struct Parameters {
     pub exponent: Option<f64>,
     pub limit: Option<u32>,
     pub values: Vec<String>,
+}
+
+/// `[tasks]`
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default)]
+pub(super) struct Tasks {
+    pub list: u32,
+    pub detail: u32,
+    pub order: u32,
+    pub update: u32,
+}
+
+/// `[users]`
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default)]
+pub(super) struct Users {
+    pub count: Option<u32>,
+    pub sign_ins_per_second: Option<f64>,
+}
+
+/// `[staleness]`
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default)]
+pub(super) struct Staleness {
+    #[serde(with = "humantime_serde")]
+    pub write_every: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    pub read_every: Option<Duration>,
 }
 
 /// The names of [`super::Distribution`].

@@ -14,6 +14,7 @@ mod points;
 mod read;
 mod resolve;
 mod source;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use load::{Loaded, PlanProblems, load, names};
 pub use overrides::Overrides;
 pub(in crate::lab) use read::{parse as parse_toml, read as read_toml};
+pub use tasks::{Staleness, Task, Tasks, Users};
 
 /// A plan with every default filled in and every rule checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,18 @@ pub struct Plan {
     pub timeout: Duration,
     /// What the requests ask for.
     pub parameters: Parameters,
+    /// What they do, by weight.
+    #[serde(default, skip_serializing_if = "Tasks::only_lists")]
+    pub tasks: Tasks,
+    /// Who writes, where something does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub users: Users,
+    /// How stale answers are looked at; `None`: not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staleness: Option<Staleness>,
+    /// Each pause of a user is drawn evenly from the pause of its load plus and minus this.
+    #[serde(default, skip_serializing_if = "Duration::is_zero", with = "humantime_serde")]
+    pub pause_spread: Duration,
     /// Loads, one after the other.
     pub points: Vec<Point>,
     /// A search for the knee, after the points.
@@ -71,6 +85,10 @@ pub struct Plan {
     pub targets: BTreeMap<String, Target>,
     /// Decides the order of blocks, the keys and the bootstrap: the same gives the same.
     pub seed: u64,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A strategy of a plan.

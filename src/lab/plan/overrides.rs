@@ -157,6 +157,13 @@ impl Overrides {
             ));
             return;
         }
+        if plan.staleness.is_some() {
+            problems.push(format!(
+                "--mixed: plan {:?} looks at how stale the answers of each strategy are, one after the other; remove --mixed",
+                plan.name
+            ));
+            return;
+        }
         let strategies = plan.strategies.len() as f64;
         plan.points.iter_mut().for_each(|point| stretch(point, strategies));
         plan.mixed = true;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::file::{self, File};
 use super::points;
-use super::{Distribution, Limits, Parameters, Plan, PlannedStrategy, Target};
+use super::{
+    Distribution, Limits, Parameters, Plan, PlannedStrategy, Staleness, Target, Tasks, Users,
+};
 
 /// A plan, and what is not part of it because the command line decides it.
 pub(super) struct Resolved {
@@ -55,6 +57,10 @@ pub(super) fn resolve(name: &str, file: File, problems: &mut Vec<String>) -> Res
         idle: file.idle.unwrap_or(Duration::from_secs(3)),
         timeout: file.timeout.unwrap_or(Duration::from_secs(30)),
         parameters: parameters(file.parameters, problems),
+        tasks: file.tasks.map_or_else(Tasks::default, tasks),
+        users: users(&file.users),
+        staleness: file.staleness.as_ref().map(staleness),
+        pause_spread: file.pause_spread.unwrap_or_default(),
         points,
         search,
         limits: Limits {
@@ -93,6 +99,9 @@ pub(super) fn keys_beside_plans(file: &File) -> Vec<&'static str> {
         ("search", file.search.is_some()),
         ("parameters", !file.parameters.values.is_empty()),
         ("targets", !file.targets.is_empty()),
+        ("pause_spread", file.pause_spread.is_some()),
+        ("tasks", file.tasks.is_some()),
+        ("staleness", file.staleness.is_some()),
     ];
     keys.into_iter().filter_map(|(key, given)| given.then_some(key)).collect()
 }
@@ -176,6 +185,26 @@ fn parameters(raw: file::Parameters, problems: &mut Vec<String>) -> Parameters {
         values.iter_mut().for_each(|value| *value = with_limit(value, limit));
     }
     Parameters { values, distribution }
+}
+
+fn tasks(raw: file::Tasks) -> Tasks {
+    let file::Tasks { list, detail, order, update } = raw;
+    Tasks { list, detail, order, update }
+}
+
+fn users(raw: &file::Users) -> Users {
+    let standard = Users::default();
+    Users {
+        count: raw.count.unwrap_or(standard.count),
+        sign_ins_per_second: raw.sign_ins_per_second.unwrap_or(standard.sign_ins_per_second),
+    }
+}
+
+fn staleness(raw: &file::Staleness) -> Staleness {
+    Staleness {
+        write_every: raw.write_every.unwrap_or(Duration::from_secs(1)),
+        read_every: raw.read_every.unwrap_or(Duration::from_millis(50)),
+    }
 }
 
 /// The query string with this `limit`, in place of the one that it may have.

@@ -75,7 +75,7 @@ fn unit(figure: Figure) -> &'static str {
 
 fn figures(file: &mut File, run: &RunRecord, table: &PointTable, row: &Row) {
     let (point, strategy, stamp) = (&*table.point, &*row.strategy, row.stamp.level.word());
-    for &figure in Figure::ALL {
+    for &figure in Figure::ALL.iter().filter(|figure| figure.is_of(&run.plan)) {
         let known = row.figures.get(&figure);
         file.line(Line {
             section: "figure",

@@ -1,16 +1,17 @@
 //! One block: the load and the samplers side by side on one clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
+use super::staleness;
 use crate::lab::base::Base;
-use crate::lab::load::{self, Job, Keys, LaneTarget, Live, StageLevel};
-use crate::lab::plan::Model;
-use crate::lab::record::{Block, Load, Role};
+use crate::lab::load::{self, Job, Keys, LaneTarget, Live, Shop, StageLevel};
+use crate::lab::plan::{Model, Staleness};
+use crate::lab::record::{Block, Load, Role, StalenessRecord};
 use crate::lab::sample::Sampler;
 
 /// Time for opening connections before the load begins.
@@ -27,6 +28,9 @@ pub(super) struct Spec<'a> {
     pub warm_up: Duration,
     pub timeout: Duration,
     pub keys: Arc<Keys>,
+    pub shop: Option<Arc<Shop>>,
+    pub pause_spread: Duration,
+    pub staleness: Option<Staleness>,
     pub seed: u64,
 }
 
@@ -43,6 +47,7 @@ pub(super) async fn measure(
     let from = begin + spec.warm_up;
     let to = from + spec.stages.iter().map(|stage| stage.duration).sum::<Duration>();
     let load = highest(&spec);
+    let strategy = spec.lanes[0].strategy.clone();
     let live = Arc::new(Live::default());
     let (stop_load, stop_samples) = (stop.child_token(), stop.child_token());
     let job = Job {
@@ -53,6 +58,8 @@ pub(super) async fn measure(
         warm_up: spec.warm_up,
         timeout: spec.timeout,
         keys: spec.keys,
+        shop: spec.shop.clone().filter(|shop| !shop.tasks.only_lists()),
+        pause_spread: spec.pause_spread,
         seed: spec.seed,
         begin,
         live: live.clone(),
@@ -67,10 +74,22 @@ pub(super) async fn measure(
         driven
     };
     let shown = progress.block(&live, begin, to);
-    let (driven, samples) = tokio::select! {
+    let seen = Mutex::new(StalenessRecord::default());
+    let look = async {
+        if let (Some(looks), Some(shop)) = (spec.staleness, spec.shop) {
+            staleness::look(looks, base, shop, &strategy, (from, to), &seen).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let (mut driven, samples) = tokio::select! {
         both = async { tokio::join!(drive, sampler.during(from, to, &stop_samples)) } => both,
         () = shown => unreachable!("progress is shown until the block has ended"),
+        () = look => unreachable!("whoever looks waits until the block has ended"),
     };
+    if spec.staleness.is_some() {
+        let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        driven.lanes[0].staleness = Some(seen);
+    }
     let since = |moment: Instant| moment.saturating_duration_since(started).as_secs_f64();
     Block {
         point: spec.point.to_owned(),

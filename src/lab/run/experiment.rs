@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::block::{self, Spec};
+use super::people::People;
 use super::progress::Progress;
 use super::search::Steps;
 use super::{Request, RunError, Start, TargetChoice, levels};
 use crate::config::STANDARD_STRATEGIES;
-use crate::lab::load::{Keys, LaneTarget, StageLevel};
+use crate::lab::load::{Keys, LaneTarget, Shop, StageLevel};
 use crate::lab::plan::{Distribution, Model, Parameters, Plan, Point, Search};
 use crate::lab::record::{Block, Ended, Finding, Role, RunRecord, SCHEMA, Target};
 use crate::lab::sample::{self, Sampler, Watch};
@@ -29,6 +30,8 @@ pub(super) struct Experiment<'a> {
     started: Instant,
     running: Running,
     sampler: Sampler,
+    /// Where something besides listing is done.
+    people: Option<People>,
     record: RunRecord,
 }
 
@@ -92,7 +95,7 @@ impl<'a> Experiment<'a> {
         }
         let target = running.record(&sampler);
         let record = empty(plan, started_at, findings, target, cores.as_ref());
-        Ok(Self { progress, folder, stop, started, running, sampler, record })
+        Ok(Self { progress, folder, stop, started, running, sampler, people: None, record })
     }
 
     /// Does what the plan says, for as long as the target lives and nobody ends it.
@@ -121,6 +124,12 @@ impl<'a> Experiment<'a> {
         if !plan.ceiling.is_zero() {
             self.ceiling(plan).await?;
         }
+        if !plan.tasks.only_lists() || plan.staleness.is_some() {
+            let count = plan.users.count;
+            self.progress.says(&format!("  signing in {count} users"));
+            let gathered = People::gather(plan, &self.running.base).await;
+            self.people = Some(gathered.map_err(|why| Halt::Ended(Ended::Failed { why }))?);
+        }
         for (number, point) in plan.points.iter().enumerate() {
             self.point(plan, number, point).await?;
         }
@@ -145,6 +154,9 @@ impl<'a> Experiment<'a> {
             warm_up: Duration::from_millis(300),
             timeout: plan.timeout,
             keys: Arc::new(Keys::new(&nothing, plan.seed, 1)),
+            shop: None,
+            pause_spread: Duration::ZERO,
+            staleness: None,
             seed: plan.seed,
         };
         self.block(spec).await
@@ -165,6 +177,9 @@ impl<'a> Experiment<'a> {
                     warm_up: plan.warm_up,
                     timeout: plan.timeout,
                     keys: Arc::new(Keys::new(&plan.parameters, plan.seed, round)),
+                    shop: self.shop(plan, round).await?,
+                    pause_spread: plan.pause_spread,
+                    staleness: plan.staleness,
                     seed: plan.seed ^ u64::from(round),
                 };
                 self.block(spec).await?;
@@ -188,6 +203,9 @@ impl<'a> Experiment<'a> {
                 warm_up: plan.warm_up,
                 timeout: plan.timeout,
                 keys: Arc::new(Keys::new(&plan.parameters, plan.seed, step)),
+                shop: self.shop(plan, step).await?,
+                pause_spread: plan.pause_spread,
+                staleness: None,
                 seed: plan.seed ^ u64::from(step),
             };
             self.block(spec).await?;
@@ -195,6 +213,15 @@ impl<'a> Experiment<'a> {
             steps.tried(level, verdict::judge(search, strategy, [last].into_iter()).step.held);
         }
         Ok(())
+    }
+
+    /// What a block of this round does besides listing: the same for every strategy.
+    async fn shop(&mut self, plan: &Plan, round: u32) -> Result<Option<Arc<Shop>>, Halt> {
+        let Some(people) = &mut self.people else { return Ok(None) };
+        let fresh = people.keep_fresh(plan, &self.running.base).await;
+        fresh.map_err(|why| Halt::Ended(Ended::Failed { why }))?;
+        let seed = plan.seed ^ (u64::from(round) << 32);
+        Ok(Some(Arc::new(Shop { seed, ..people.shop.clone() })))
     }
 
     /// One block, and the file. An error when there should be no further one.

@@ -4,8 +4,10 @@
 mod block;
 mod experiment;
 mod levels;
+mod people;
 mod progress;
 mod search;
+mod staleness;
 
 use std::path::PathBuf;
 

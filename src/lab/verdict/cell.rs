@@ -18,6 +18,8 @@ pub(super) struct Cell<'a> {
     pub(super) rounds: Vec<Round<'a>>,
     latency: Grid,
     first_byte: Grid,
+    /// The 95th percentiles that only some plans have.
+    others: BTreeMap<Figure, Grid>,
 }
 
 /// The blocks of one round; nearly always there is one.
@@ -65,7 +67,10 @@ impl<'a> Cell<'a> {
             first_bytes.push(first_byte);
         }
         let [latency, first_byte] = [latencies, first_bytes].map(|times| Grid::new(times.iter()));
-        Self { strategy, rounds, latency, first_byte }
+        let others =
+            OTHERS.into_iter().filter_map(|figure| Some((figure, other(figure, &rounds)?)));
+        let others = others.collect();
+        Self { strategy, rounds, latency, first_byte, others }
     }
 
     /// A figure, ready to be computed for any weights; `None` where some round lacks it.
@@ -76,6 +81,7 @@ impl<'a> Cell<'a> {
             Figure::LatencyP95 => quantile(&self.latency, 0.95),
             Figure::LatencyP99 => quantile(&self.latency, 0.99),
             Figure::FirstByteP50 => quantile(&self.first_byte, 0.50),
+            figure if OTHERS.contains(&figure) => quantile(self.others.get(&figure)?, 0.95),
             _ if self.rounds.iter().any(|round| round.highest.contains_key(&figure)) => {
                 let values = self.rounds.iter().map(|round| round.highest.get(&figure).copied());
                 Some(Terms::Highest(values.collect::<Option<_>>()?))
@@ -122,6 +128,26 @@ impl<'a> Cell<'a> {
         let swapped = self.blocks().map(|(block, _)| swapped_pages(block));
         swapped.sum::<Option<u64>>()
     }
+}
+
+const OTHERS: [Figure; 5] =
+    [Figure::ListP95, Figure::DetailP95, Figure::OrderP95, Figure::UpdateP95, Figure::StaleAgeP95];
+
+/// The times of such a figure by round; `None` where none of them has any.
+fn other(figure: Figure, rounds: &[Round<'_>]) -> Option<Grid> {
+    let of_lane = |lane: &Lane| match figure.task() {
+        Some(task) => lane.tasks.get(task.name()).map(|task| task.latency.clone()),
+        None => lane.staleness.as_ref().map(|seen| seen.age.clone()),
+    };
+    let rounds: Vec<Times> = rounds
+        .iter()
+        .map(|round| {
+            let mut times = Times::default();
+            round.blocks.iter().filter_map(|(_, lane)| of_lane(lane)).for_each(|t| times.add(&t));
+            times
+        })
+        .collect();
+    rounds.iter().any(|times| times.count() > 0).then(|| Grid::new(rounds.iter()))
 }
 
 /// Pages swapped during a block; `None` where the machine does not say.

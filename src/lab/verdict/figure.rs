@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lab::plan::{Plan, Task};
+
 /// Which direction of a figure is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
@@ -71,6 +73,22 @@ figures! {
     BodyBytesRate, "body_bytes_per_second", "bodies", "bytes/s", More;
     /// Share of answers that came from the cache (hits and coalesced) by their header.
     HitRate, "hit_rate", "cache hit rate", "%", More;
+    /// Orders and updates that were answered, a second.
+    Writes, "writes_per_second", "writes", "/s", More;
+    /// 95th percentile of the latency of lists, where there are other tasks.
+    ListP95, "list_p95_ms", "lists, p95", "ms", Less;
+    /// The same of single products.
+    DetailP95, "detail_p95_ms", "single products, p95", "ms", Less;
+    /// The same of orders.
+    OrderP95, "order_p95_ms", "orders, p95", "ms", Less;
+    /// The same of updates.
+    UpdateP95, "update_p95_ms", "updates, p95", "ms", Less;
+    /// Share of the answers looked at that lacked a write answered before they were asked for.
+    StaleShare, "stale_share", "stale answers", "%", Less;
+    /// How long ago the oldest such write had been answered, mean over all answers looked at.
+    StaleAgeMean, "stale_age_mean_ms", "age of answers, mean", "ms", Less;
+    /// Its 95th percentile.
+    StaleAgeP95, "stale_age_p95_ms", "age of answers, p95", "ms", Less;
     /// CPU of the service, in percent of one core.
     ApiCpu, "api_cpu_percent", "CPU of the API", "% of a core", Neither;
     /// CPU time of the service per 1,000 answers.
@@ -134,6 +152,32 @@ figures! {
     HostBusy, "host_busy_share", "processor of the machine in use", "%", Neither;
     /// Share of the machine's CPU time that the hypervisor gave to others.
     HostSteal, "host_steal_share", "steal", "%", Less;
+}
+
+impl Figure {
+    /// Whether a run of this plan can have it.
+    pub fn is_of(self, plan: &Plan) -> bool {
+        match self {
+            Figure::Writes => plan.tasks.write(),
+            Figure::StaleShare | Figure::StaleAgeMean | Figure::StaleAgeP95 => {
+                plan.staleness.is_some()
+            }
+            _ => self
+                .task()
+                .is_none_or(|task| !plan.tasks.only_lists() && plan.tasks.weight(task) > 0),
+        }
+    }
+
+    /// The task whose latency it is, where it is that of one.
+    pub fn task(self) -> Option<Task> {
+        match self {
+            Figure::ListP95 => Some(Task::List),
+            Figure::DetailP95 => Some(Task::Detail),
+            Figure::OrderP95 => Some(Task::Order),
+            Figure::UpdateP95 => Some(Task::Update),
+            _ => None,
+        }
+    }
 }
 
 impl std::str::FromStr for Figure {

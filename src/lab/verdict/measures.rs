@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use super::Figure;
 use super::context::{Component, Context};
 use crate::lab::histogram::Times;
+use crate::lab::plan::Task;
 use crate::lab::record::{Block, HostUsage, Lane, PoolSample, Sample, Usage};
 
 /// How one number is read from a sample.
@@ -54,8 +55,17 @@ pub(super) fn quotients(
     };
     // Where nothing is kept, only the answers that were shared say so.
     let any_marked = marked(&["hit", "coalesced", "miss", "bypass"]);
-    let all = if any_marked > 0.0 { any_marked.max(answers) } else { 0.0 };
+    let writes = writes(lane);
+    let all = if any_marked > 0.0 { any_marked.max(answers - writes) } else { 0.0 };
     found.insert(Figure::HitRate, (marked(&["hit", "coalesced"]), all));
+    if !lane.tasks.is_empty() {
+        found.insert(Figure::Writes, (writes, seconds));
+    }
+    if let Some(seen) = &lane.staleness {
+        let looks = seen.looks as f64;
+        found.insert(Figure::StaleShare, (seen.stale as f64, looks));
+        found.insert(Figure::StaleAgeMean, (seen.age.mean_ms().unwrap_or(0.0) * looks, looks));
+    }
     host(block, &mut found);
     pool(block, &lane.strategy, answers, &mut found);
     if block.lanes.len() == 1 {
@@ -64,6 +74,13 @@ pub(super) fn quotients(
         }
     }
     found
+}
+
+/// Writes that were answered.
+fn writes(lane: &Lane) -> f64 {
+    let tasks = Task::ALL.iter().filter(|task| task.writes());
+    let records = tasks.filter_map(|task| lane.tasks.get(task.name()));
+    records.map(|record| record.answers).sum::<u64>() as f64
 }
 
 /// The figures of a block that are its highest sample.

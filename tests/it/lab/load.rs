@@ -45,6 +45,8 @@ async fn job(url: &str, model: Model, stages: &[StageLevel]) -> Job {
         warm_up: Duration::ZERO,
         timeout: ms(5000),
         keys: Arc::new(Keys::new(&parameters, 1, 1)),
+        shop: None,
+        pause_spread: Duration::ZERO,
         seed: 1,
         begin: Instant::now() + ms(200),
         live: Arc::default(),

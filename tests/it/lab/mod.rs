@@ -59,6 +59,10 @@ fn plan(strategies: &[(&str, Option<&str>)]) -> Plan {
             values: vec!["category=electronics".into()],
             distribution: Distribution::Fixed,
         },
+        tasks: Default::default(),
+        users: Default::default(),
+        staleness: None,
+        pause_spread: Duration::ZERO,
         points: vec![Point {
             name: "load".into(),
             model: Model::Closed { pause: Duration::from_millis(233) },

@@ -133,6 +133,10 @@ impl Synthetic {
             idle: Duration::ZERO,
             timeout: Duration::from_secs(30),
             parameters,
+            tasks: Default::default(),
+            users: Default::default(),
+            staleness: None,
+            pause_spread: Duration::ZERO,
             points: vec![closed("load", 20, Duration::ZERO)],
             search: None,
             limits: Limits::default(),
@@ -290,6 +294,8 @@ fn lane(strategy: &str, traffic: &Traffic) -> Lane {
         dropped: traffic.dropped,
         outcomes,
         first_byte,
+        tasks: Default::default(),
+        staleness: None,
         seconds,
     }
 }

@@ -10,6 +10,10 @@ use crate::lab::verdict::{Analysis, CellRef, Figure, PointTable};
 pub enum Section {
     /// What the clients saw.
     Answers,
+    /// The same of each task, where there are several.
+    Tasks,
+    /// How old answers were.
+    Staleness,
     /// The service.
     Api,
     /// The database server.
@@ -24,8 +28,10 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order of the tables.
-    pub const ALL: [Section; 6] = [
+    pub const ALL: [Section; 8] = [
         Section::Answers,
+        Section::Tasks,
+        Section::Staleness,
         Section::Api,
         Section::Database,
         Section::Redis,
@@ -37,6 +43,8 @@ impl Section {
     pub fn title(self) -> &'static str {
         match self {
             Section::Answers => "Answers",
+            Section::Tasks => "Tasks",
+            Section::Staleness => "Staleness",
             Section::Api => "API",
             Section::Database => "Database",
             Section::Redis => "Redis",
@@ -48,7 +56,7 @@ impl Section {
     /// What the labels of its figures repeat of the heading.
     pub fn repeated(self) -> &'static str {
         match self {
-            Section::Answers | Section::Pool => "",
+            Section::Answers | Section::Tasks | Section::Staleness | Section::Pool => "",
             Section::Api => " of the API",
             Section::Database => " of the database",
             Section::Redis => " of Redis",
@@ -59,7 +67,7 @@ impl Section {
     fn source(self, run: &RunRecord) -> Option<&Source> {
         let sources = &run.target.sources;
         match self {
-            Section::Answers | Section::Pool => None,
+            Section::Answers | Section::Tasks | Section::Staleness | Section::Pool => None,
             Section::Api => Some(&sources.api),
             Section::Database => Some(&sources.database),
             Section::Redis => Some(&sources.redis),
@@ -91,6 +99,10 @@ pub fn section_of(figure: Figure) -> (Section, bool) {
         | F::BodyBytes
         | F::BodyBytesRate
         | F::HitRate => (Section::Answers, false),
+        F::Writes | F::ListP95 | F::DetailP95 | F::OrderP95 | F::UpdateP95 => {
+            (Section::Tasks, false)
+        }
+        F::StaleShare | F::StaleAgeMean | F::StaleAgeP95 => (Section::Staleness, false),
         F::ApiCpu | F::ApiMemory | F::ApiMemoryMax | F::ApiMemoryShare | F::ApiConnections => {
             (Section::Api, false)
         }
@@ -129,7 +141,7 @@ pub fn absence(
         matches!(figure, Figure::ConnectionsOpened) || section == Section::Pool;
     match section.source(run) {
         Some(Source::Absent { .. }) => (NONE, "none in this set-up"),
-        _ if table.mixed && section != Section::Answers => {
+        _ if table.mixed && !matches!(section, Section::Answers | Section::Tasks) => {
             (MIXED, "cannot be told apart when mixed")
         }
         Some(Source::Seen { usage, counters, not_visible, .. }) if !counted_by_the_service => {
@@ -149,7 +161,12 @@ pub fn absence(
                 Figure::LatencyP50
                 | Figure::LatencyP95
                 | Figure::LatencyP99
-                | Figure::FirstByteP50 => "too few answers for this percentile",
+                | Figure::FirstByteP50
+                | Figure::ListP95
+                | Figure::DetailP95
+                | Figure::OrderP95
+                | Figure::UpdateP95
+                | Figure::StaleAgeP95 => "too few answers for this percentile",
                 Figure::HitRate => "it has no cache",
                 Figure::PoolUse
                 | Figure::PoolConnections

@@ -121,6 +121,16 @@ fn plan(plan: &Plan, analysis: &Analysis) -> Vec<Fact> {
         facts.push(fact("search for the knee", words));
     }
     facts.push(fact("requests", words::parameter_words(&plan.parameters)));
+    if !plan.tasks.only_lists() {
+        facts.push(fact("tasks", words::task_words(plan)));
+    }
+    if !plan.pause_spread.is_zero() {
+        let spread = format::duration(plan.pause_spread);
+        facts.push(fact("pauses", format!("each up to {spread} shorter or longer, drawn evenly")));
+    }
+    if let Some(looks) = &plan.staleness {
+        facts.push(fact("staleness", words::staleness_words(looks)));
+    }
     facts.push(fact("blocks", blocks(plan)));
     facts.push(fact(
         "A/A run",

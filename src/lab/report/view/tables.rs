@@ -181,7 +181,8 @@ fn section_view(
     legend: &mut Vec<Absent>,
 ) -> SectionView {
     let title = section.title();
-    let figures = Figure::ALL.iter().copied().filter(|f| section_of(*f) == (section, per_1000));
+    let of_plan = Figure::ALL.iter().copied().filter(|figure| figure.is_of(&run.plan));
+    let figures = of_plan.filter(|f| section_of(*f) == (section, per_1000));
     let figures: Vec<Figure> = figures.collect();
     let known = |figure: &Figure| table.rows.iter().any(|row| row.figures.contains_key(figure));
     // Connections that the service opened are known even where the database is part of it.

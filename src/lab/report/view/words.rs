@@ -1,6 +1,9 @@
 //! Loads, figures and terms in words.
 
-use crate::lab::plan::{Arrivals, Distribution, Level, Model, Parameters, Point, Reference, Stage};
+use crate::lab::plan::{
+    Arrivals, Distribution, Level, Model, Parameters, Plan, Point, Reference, Stage, Staleness,
+    Task,
+};
 use crate::lab::verdict::{Better, Figure, Meaning};
 
 use super::super::format;
@@ -105,6 +108,27 @@ pub fn parameter_words(parameters: &Parameters) -> String {
     }
 }
 
+/// What requests do: "50 % list, 33.3 % detail, 16.7 % order, by 20 users".
+pub fn task_words(plan: &Plan) -> String {
+    let planned = Task::ALL.into_iter().filter(|task| plan.tasks.weight(*task) > 0);
+    let share = |task: Task| format!("{} {}", format::share(plan.tasks.share(task)), task.name());
+    let shares: Vec<String> = planned.map(share).collect();
+    let by = match plan.tasks.write() {
+        true => format!(", by {} users who are signed in", format::count(plan.users.count.into())),
+        false => String::new(),
+    };
+    format!("{}{by}", shares.join(", "))
+}
+
+/// How stale answers are looked at.
+pub fn staleness_words(looks: &Staleness) -> String {
+    format!(
+        "beside the load one product is written to every {} and looked at through the strategy every {}",
+        format::duration(looks.write_every),
+        format::duration(looks.read_every),
+    )
+}
+
 /// Terms of the report.
 pub const GLOSSARY: &[(&str, &str)] = &[
     (
@@ -114,6 +138,10 @@ pub const GLOSSARY: &[(&str, &str)] = &[
     (
         "open",
         "A load of so many requests a second, whether answers have come or not, as independent clients make it.",
+    ),
+    (
+        "stale",
+        "An answer that lacks a write which had been answered before it was asked for. Its age is how long ago the oldest such write had been answered; that of an answer that lacks none is 0.",
     ),
     ("arrival rate", "Requests that begin each second in an open load."),
     ("service time", "From when a request was sent to the last byte of its answer."),

@@ -1,0 +1,155 @@
+//! Before a load that writes: which products there are, and users who are signed in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::lab::base::{Answer, Base};
+use crate::lab::load::Shop;
+use crate::lab::plan::Plan;
+
+/// How long one question may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// So many products are written to and read one by one.
+const PRODUCTS: usize = 1000;
+/// How often somebody who is told to come back does.
+const ATTEMPTS: u32 = 5;
+/// Who was signed in longer ago is signed in again before the next block: tokens live for minutes.
+pub(super) const FRESH: Duration = Duration::from_secs(240);
+
+/// The products and people of a run.
+pub(super) struct People {
+    /// Names and passwords, once registered.
+    known: Vec<(String, String)>,
+    pub shop: Shop,
+    signed_in: Instant,
+}
+
+impl People {
+    /// Finds products and, where the plan writes, registers and signs in its users.
+    ///
+    /// # Errors
+    /// A sentence: what the service said, and what to do.
+    pub async fn gather(plan: &Plan, base: &Base) -> Result<Self, String> {
+        let products = products(base).await?;
+        let mut known = Vec::new();
+        if plan.tasks.write() || plan.staleness.is_some() {
+            // Runs against a service that keeps its users must not meet those of an earlier one.
+            let run = rand::random::<u32>();
+            let password = || format!("{:016x}", rand::random::<u64>());
+            known =
+                (0..plan.users.count).map(|i| (format!("lab-{run:08x}-{i}"), password())).collect();
+            paced(plan, &known, async |(name, password)| {
+                let credentials = json!({"name": name, "password": password});
+                expect(base, "/auth/register", credentials, 201).await.map(drop)
+            })
+            .await?;
+        }
+        let shop = Shop { tasks: plan.tasks, products, tokens: Vec::new(), seed: plan.seed };
+        let mut people = Self { known, shop, signed_in: Instant::now() };
+        people.sign_in(plan, base).await?;
+        Ok(people)
+    }
+
+    /// Signs everybody in again who was signed in long ago.
+    ///
+    /// # Errors
+    /// As [`People::gather`].
+    pub async fn keep_fresh(&mut self, plan: &Plan, base: &Base) -> Result<(), String> {
+        if self.known.is_empty() || self.signed_in.elapsed() < FRESH {
+            return Ok(());
+        }
+        self.sign_in(plan, base).await
+    }
+
+    async fn sign_in(&mut self, plan: &Plan, base: &Base) -> Result<(), String> {
+        #[derive(Deserialize)]
+        struct SignedIn {
+            access_token: String,
+        }
+        self.signed_in = Instant::now();
+        self.shop.tokens = paced(plan, &self.known, async |(name, password)| {
+            let credentials = json!({"name": name, "password": password});
+            let answer = expect(base, "/auth/login", credentials, 200).await?;
+            let signed_in: SignedIn = serde_json::from_slice(&answer.body)
+                .map_err(|error| format!("the answer of /auth/login cannot be read: {error}"))?;
+            HeaderValue::try_from(format!("Bearer {}", signed_in.access_token))
+                .map_err(|_| "the token of /auth/login cannot stand in a header".to_owned())
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Does something for each of the users, so many a second as the plan says.
+async fn paced<'a, T>(
+    plan: &Plan,
+    known: &'a [(String, String)],
+    act: impl AsyncFn(&'a (String, String)) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let begin = Instant::now();
+    let one = async |(number, user): (usize, &'a (String, String))| {
+        let due = number as f64 / plan.users.sign_ins_per_second;
+        sleep_until(begin + Duration::from_secs_f64(due)).await;
+        act(user).await
+    };
+    try_join_all(known.iter().enumerate().map(one)).await
+}
+
+/// Ids of products that are in stock.
+async fn products(base: &Base) -> Result<Vec<i64>, String> {
+    #[derive(Deserialize)]
+    struct Product {
+        id: i64,
+    }
+    let path = format!("/products/pooled?in_stock=true&limit={PRODUCTS}");
+    let (status, body) = base.get(&path, TIMEOUT).await.map_err(|error| error.to_string())?;
+    if status != 200 {
+        return Err(format!("GET {path} was answered with {status}"));
+    }
+    let products: Vec<Product> = serde_json::from_slice(&body)
+        .map_err(|error| format!("the answer of GET {path} cannot be read: {error}"))?;
+    if products.is_empty() {
+        return Err("no product is in stock: fill the table with `poolwise seed --reset`".into());
+    }
+    Ok(products.into_iter().map(|product| product.id).collect())
+}
+
+/// Posts something until it is taken, and comes back as often as told.
+async fn expect(
+    base: &Base,
+    path: &str,
+    body: serde_json::Value,
+    status: u16,
+) -> Result<Answer, String> {
+    for attempt in 1.. {
+        let request = Request::post(path)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .expect("our own paths are right");
+        let answer = base.ask(request, TIMEOUT).await.map_err(|error| error.to_string())?;
+        if answer.status == status {
+            return Ok(answer);
+        }
+        let wait =
+            answer.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+        let Some(wait) = wait.filter(|_| attempt < ATTEMPTS) else {
+            let said = String::from_utf8_lossy(&answer.body);
+            return Err(format!("POST {path} was answered with {}: {said}", answer.status));
+        };
+        sleep(Duration::from_secs(wait)).await;
+    }
+    unreachable!("the last attempt returns")
+}
+
+/// A header for one of those who are signed in.
+pub(super) fn authorization(shop: &Shop) -> Option<(hyper::header::HeaderName, HeaderValue)> {
+    Some((AUTHORIZATION, shop.tokens.first()?.clone()))
+}

@@ -1,0 +1,174 @@
+//! How stale the answers of a strategy are: beside the load, one product is written to, and looked at
+//! through the strategy.
+//!
+//! A write is known by the stock that it sets, which goes up by one each time. A look is **stale** if it
+//! lacks a write that had been answered before the look began; its **age** is the time from when the
+//! oldest such write was answered to when the look began, and 0 where there is none. So the time that
+//! a look takes itself, and a write that is on its way, never count.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, IF_MATCH};
+use hyper::{Method, Request};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
+
+use super::people::authorization;
+use crate::lab::base::Base;
+use crate::lab::load::{Shop, detail};
+use crate::lab::plan::Staleness;
+use crate::lab::record::StalenessRecord;
+
+/// How long a look or a write may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The first stock that is written; below it is what the product had before.
+const FIRST: i64 = 1_000_000;
+
+/// Looks from `from` to `to`, or until it is dropped: `record` holds what was seen so far.
+pub(super) async fn look(
+    looks: Staleness,
+    base: &Base,
+    shop: Arc<Shop>,
+    strategy: &str,
+    (from, to): (Instant, Instant),
+    record: &Mutex<StalenessRecord>,
+) {
+    // The last one: the load reads and writes mostly others.
+    let product = *shop.products.last().expect("there is at least one");
+    let subject = Subject { base, shop, path: detail(strategy, product), product };
+    let history = Mutex::new(History::default());
+    sleep_until(from).await;
+    let writing = every(looks.write_every, from, async || {
+        let stock = lock(&history).next();
+        match subject.write(stock).await {
+            Ok(()) => {
+                lock(&history).answered(stock, Instant::now());
+                lock(record).writes += 1;
+            }
+            Err(()) => lock(record).errors += 1,
+        }
+    });
+    let reading = every(looks.read_every, from, async || {
+        let begun = Instant::now();
+        let found = subject.read().await;
+        let mut record = lock(record);
+        match found {
+            Ok(stock) => {
+                let age = lock(&history).age(stock, begun);
+                record.looks += 1;
+                record.stale += u64::from(!age.is_zero());
+                record.age.record(age);
+            }
+            Err(()) => record.errors += 1,
+        }
+    });
+    let both = async { tokio::join!(writing, reading) };
+    let _ = timeout_at(to, both).await;
+}
+
+async fn every(period: Duration, from: Instant, act: impl AsyncFn()) {
+    let mut due = interval_at(from, period);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        act().await;
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The product that is written to and looked at.
+struct Subject<'a> {
+    base: &'a Base,
+    shop: Arc<Shop>,
+    path: String,
+    product: i64,
+}
+
+impl Subject<'_> {
+    async fn write(&self, stock: i64) -> Result<(), ()> {
+        let mut request = Request::new(Full::new(Bytes::from(json!({"stock": stock}).to_string())));
+        *request.method_mut() = Method::PATCH;
+        let path = format!("/products/{}", self.product);
+        *request.uri_mut() = path.parse().expect("a number makes a path");
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, "application/json".parse().expect("it is one"));
+        headers.insert(IF_MATCH, "*".parse().expect("it is one"));
+        headers.extend(authorization(&self.shop));
+        let answer = self.base.ask(request, TIMEOUT).await.map_err(drop)?;
+        if answer.status.is_success() { Ok(()) } else { Err(()) }
+    }
+
+    async fn read(&self) -> Result<i64, ()> {
+        #[derive(Deserialize)]
+        struct Product {
+            stock: i64,
+        }
+        let (status, body) = self.base.get(&self.path, TIMEOUT).await.map_err(drop)?;
+        let product: Product = serde_json::from_slice(&body).map_err(drop)?;
+        if status.is_success() { Ok(product.stock) } else { Err(()) }
+    }
+}
+
+/// The writes that were answered, oldest first, as far as answers may still lack them.
+#[derive(Default)]
+struct History {
+    written: i64,
+    answered: VecDeque<(i64, Instant)>,
+}
+
+impl History {
+    /// The stock that the next write sets.
+    fn next(&mut self) -> i64 {
+        self.written += 1;
+        FIRST + self.written
+    }
+
+    fn answered(&mut self, stock: i64, at: Instant) {
+        self.answered.push_back((stock, at));
+    }
+
+    /// How old an answer with this stock is that was asked for at `begun`.
+    fn age(&self, stock: i64, begun: Instant) -> Duration {
+        let lacks = |&&(written, at): &&(i64, Instant)| written > stock && at < begun;
+        self.answered.iter().find(lacks).map_or(Duration::ZERO, |(_, at)| begun - *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_is_that_of_the_oldest_write_that_an_answer_lacks() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut history = History::default();
+        assert_eq!(history.age(17, at(0)), Duration::ZERO, "nothing was written");
+        for seconds in [1, 3, 5] {
+            let stock = history.next();
+            history.answered(stock, at(seconds));
+        }
+        for (stock, begun, age) in [
+            (17, 1, 0),
+            (17, 2, 1),
+            (17, 6, 5),
+            (FIRST + 1, 3, 0),
+            (FIRST + 1, 4, 1),
+            (FIRST + 2, 6, 1),
+            (FIRST + 3, 9, 0),
+            // Written meanwhile: newer than asked for.
+            (FIRST + 4, 9, 0),
+        ] {
+            let found = history.age(stock, at(begun));
+            assert_eq!(found, Duration::from_secs(age), "stock {stock} asked for at {begun}");
+        }
+    }
+}
