@@ -198,6 +198,18 @@ pub enum Recycle {
     Verified,
 }
 
+/// What makes an answer that is kept one that must not be served any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Invalidation {
+    /// Nothing: it is served until there is no room for it.
+    None,
+    /// Its time.
+    Ttl,
+    /// Its time, or a write that changed what it may contain.
+    Version,
+}
+
 /// `[cache]`
 #[derive(Debug, Deserialize)]
 pub(super) struct Cache {
@@ -210,6 +222,9 @@ pub(super) struct Cache {
     #[serde(with = "humantime_serde")]
     pub redis_timeout: Duration,
     pub key_prefix: String,
+    pub invalidation: Invalidation,
+    #[serde(with = "humantime_serde")]
+    pub staleness_bound: Duration,
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
     pub ttl_jitter: f64,

@@ -19,7 +19,7 @@ mod warnings;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use file::{Backend, LogFormat, PreparedStatements, Recycle, SslMode};
+pub use file::{Backend, Invalidation, LogFormat, PreparedStatements, Recycle, SslMode};
 pub use health::Health;
 pub use layers::{DEFAULTS, Environment};
 pub use redis::RootCertificates;
@@ -44,6 +44,11 @@ pub trait PluginCheck {
     /// Every problem with this choice on this database, each as a sentence; empty when there is
     /// none.
     fn problems(&self, kind: PluginKind, choice: &PluginChoice, on: &Database) -> Vec<String>;
+
+    /// What is wrong with this cache together with `[cache]` and so many replicas, one sentence each.
+    fn conflicts(&self, _choice: &PluginChoice, _cache: &Cache, _replicas: u32) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What is wrong with a database URL of the right scheme; the caller says where it stands.
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::{Map, Value, ValueKind};
 
 use super::database_url::{checked_url, database_url, missing_url};
-use super::file::{self, Backend, File, LogFormat, PreparedStatements, Recycle};
+use super::file::{self, Backend, File, Invalidation, LogFormat, PreparedStatements, Recycle};
 use super::redis::{RootCertificates, redis};
 use super::url::{DatabaseUrl, RedisUrl};
 use super::visitors::{CorsOrigins, RateLimit, cors_origins, header_size, rate_limit};
@@ -115,6 +115,8 @@ pub struct Cache {
     pub redis_connect_timeout: Duration,
     pub redis_timeout: Duration,
     pub key_prefix: String,
+    pub invalidation: Invalidation,
+    pub staleness_bound: Duration,
     pub ttl: Duration,
     pub ttl_jitter: f64,
     pub max_entry: usize,
@@ -248,6 +250,11 @@ pub(super) fn resolve(
     for (name, raw) in file.strategies {
         strategies.extend(strategy(name, raw, &database, plugins, problems));
     }
+    for strategy in &strategies {
+        let found = plugins.conflicts(&strategy.cache, &cache, server.replicas);
+        let path = format!("strategies.{}.cache", strategy.name);
+        problems.extend(found.into_iter().map(|problem| format!("`{path}`: {problem}")));
+    }
     for name in STANDARD_STRATEGIES {
         if !strategies.iter().any(|s| s.name == name) && problems.is_empty() {
             problems.push(format!("`strategies.{name}` is missing; it serves /products/{name}"));
@@ -376,6 +383,7 @@ fn cache(raw: file::Cache, problems: &mut Vec<String>) -> Cache {
     not_zero("cache.redis_timeout", raw.redis_timeout, problems);
     not_zero("cache.redis_connect_timeout", raw.redis_connect_timeout, problems);
     not_zero("cache.ttl", raw.ttl, problems);
+    not_zero("cache.staleness_bound", raw.staleness_bound, problems);
     if !(0.0..=1.0).contains(&raw.ttl_jitter) {
         problems.push(format!("`cache.ttl_jitter`: {} is not between 0 and 1", raw.ttl_jitter));
     }
@@ -387,6 +395,8 @@ fn cache(raw: file::Cache, problems: &mut Vec<String>) -> Cache {
         redis_connect_timeout: raw.redis_connect_timeout,
         redis_timeout: raw.redis_timeout,
         key_prefix: raw.key_prefix,
+        invalidation: raw.invalidation,
+        staleness_bound: raw.staleness_bound,
         ttl: raw.ttl,
         ttl_jitter: raw.ttl_jitter,
         max_entry: raw.max_entry.as_u64() as usize,

@@ -152,7 +152,7 @@ impl CacheServer {
         let seen = match tokio::time::timeout(TIMEOUT, self.server.look()).await {
             Ok(Ok(seen)) => Ok(seen),
             Ok(Err(Fault::Failed(why))) => Err(why),
-            Ok(Err(Fault::NoRoom)) | Err(_) => Err("it does not answer".into()),
+            Ok(Err(Fault::NoRoom | Fault::Behind)) | Err(_) => Err("it does not answer".into()),
         };
         let before = self.usable.replace(seen.is_ok());
         match &seen {

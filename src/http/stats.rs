@@ -8,7 +8,7 @@ use poem_openapi::Object;
 use super::State;
 use super::live::ConfigStats;
 use crate::observe::{BreakerState, BreakerView, Percentiles};
-use crate::store::Strategy;
+use crate::store::{RemoteView, Strategy};
 
 /// The process, its strategies and what they depend on. Counters are since the start, percentiles
 /// of the last 60 s; `null` is what there is none of, or what cannot be seen.
@@ -33,8 +33,39 @@ pub(super) struct Stats {
     /// Redis's own view, of a cluster the sum over the primaries that answer; null where no strategy
     /// uses it, or when it cannot be used.
     redis: Option<RedisStats>,
+    /// What becomes of writes: whether every cache knows of them.
+    invalidation: InvalidationStats,
     /// The configuration and the last edit of it.
     config: ConfigStats,
+}
+
+/// What becomes of writes: whether every cache knows of them.
+#[derive(Debug, Clone, Object)]
+pub(super) struct InvalidationStats {
+    /// Categories, or "all", that a write of this process changed and that Redis could not be told of
+    /// yet; lists that depend on them come from the database until it is.
+    queued: u64,
+    /// Seconds since Redis could not be told; null where nothing is queued.
+    queued_seconds: Option<f64>,
+    /// Whether this process hears of what other replicas change; if not, strategies of `tiered` ask Redis
+    /// for each answer. Null where no strategy has to hear of it.
+    hears: Option<bool>,
+    /// How often it did not hear of it any more, since the start; null as above.
+    lost: Option<u64>,
+}
+
+impl InvalidationStats {
+    fn of(remotes: &[RemoteView]) -> Self {
+        let since = remotes.iter().filter_map(|remote| remote.since).min();
+        let hearing = || remotes.iter().filter_map(|remote| remote.hearing);
+        let any = hearing().next().is_some();
+        Self {
+            queued: remotes.iter().map(|remote| remote.queued as u64).sum(),
+            queued_seconds: since.map(|since| round(since.elapsed().as_secs_f64())),
+            hears: any.then(|| hearing().all(|hearing| hearing.hears)),
+            lost: any.then(|| hearing().map(|hearing| hearing.lost).sum()),
+        }
+    }
 }
 
 /// This process, as the operating system sees it.
@@ -269,6 +300,7 @@ pub(super) fn stats(state: &State) -> Stats {
         strategies: state.strategies.load().iter().map(strategy_stats).collect(),
         database: sample.database.clone(),
         redis: sample.redis.clone(),
+        invalidation: InvalidationStats::of(&state.versions.views()),
         config: ConfigStats::of(&state.following.load()),
     }
 }

@@ -9,7 +9,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub, PubSubSink, PubSubStream};
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
     Pipeline, RedisError, RedisFuture, Value,
@@ -65,8 +65,43 @@ impl Client {
     }
 
     async fn connect_to(&self, server: &ConnectionInfo) -> Result<Connection, String> {
+        self.in_time(self.open(server)).await
+    }
+
+    /// Opens a connection of its own to `server` and hears on it what is published on `channel`; what
+    /// was published before this returns may be missing.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn subscribe(
+        &self,
+        server: &Server,
+        channel: &str,
+    ) -> Result<(PubSubSink, PubSubStream), String> {
+        let subscribing = async {
+            let (stream, _) = self.stream(&server.0).await?;
+            let opened = PubSub::new(server.0.redis_settings(), stream).await;
+            let (mut sink, stream) = opened.map_err(|error| why(&error))?.split();
+            sink.subscribe(channel).await.map_err(|error| why(&error))?;
+            Ok((sink, stream))
+        };
+        self.in_time(subscribing).await
+    }
+
+    /// The servers that take writes, by host and port: the one, or every primary of a cluster.
+    ///
+    /// # Errors
+    /// Why the nodes of a cluster cannot be told.
+    pub async fn primaries(&self) -> Result<Vec<(String, Server)>, String> {
+        self.in_time(self.told_primaries()).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        opening: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
         let limit = self.connect_timeout;
-        match tokio::time::timeout(limit, self.open(server)).await {
+        match tokio::time::timeout(limit, opening).await {
             Ok(opened) => opened,
             Err(_) => {
                 let limit = humantime::format_duration(limit);
@@ -75,7 +110,8 @@ impl Client {
         }
     }
 
-    async fn open(&self, server: &ConnectionInfo) -> Result<Connection, String> {
+    /// Bytes to and from a server, encrypted where the URL says so.
+    async fn stream(&self, server: &ConnectionInfo) -> Result<(Box<dyn Duplex>, Arc<Flow>), String> {
         let unreachable = |error: std::io::Error| format!("it cannot be reached: {error}");
         let flow = Arc::new(Flow::default());
         let stream: Box<dyn Duplex> = match server.addr() {
@@ -99,6 +135,11 @@ impl Client {
             }
             _ => return Err("this kind of address is not known".to_owned()),
         };
+        Ok((stream, flow))
+    }
+
+    async fn open(&self, server: &ConnectionInfo) -> Result<Connection, String> {
+        let (stream, flow) = self.stream(server).await?;
         // The limits are those of whoever asks.
         let limits = AsyncConnectionConfig::new().set_response_timeout(None);
         let settings = server.redis_settings();
@@ -114,6 +155,10 @@ impl Client {
         self.servers[0].clone().set_addr(address)
     }
 }
+
+/// A server of a [`Client`].
+#[derive(Clone)]
+pub struct Server(ConnectionInfo);
 
 async fn encrypted(
     tls: &TlsConnector,

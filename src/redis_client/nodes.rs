@@ -6,7 +6,7 @@ use futures_util::future::{join_all, select_ok};
 use redis::ConnectionInfo;
 use tokio::time::timeout_at;
 
-use super::{Client, Connection, why};
+use super::{Client, Connection, Server, why};
 
 /// A cluster of which something does not answer is asked for its nodes again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -113,6 +113,15 @@ impl Nodes {
 }
 
 impl Client {
+    pub(super) async fn told_primaries(&self) -> Result<Vec<(String, Server)>, String> {
+        let nodes = match self.cluster {
+            true => self.nodes(&[]).await?,
+            false => vec![Node::new(self.servers[0].clone(), true)],
+        };
+        let primaries = nodes.into_iter().filter(|node| node.primary);
+        Ok(primaries.map(|node| (node.name, Server(node.server))).collect())
+    }
+
     /// The nodes of the cluster, as the first that answers tells them, on a connection for this
     /// question only.
     async fn nodes(&self, known: &[Node]) -> Result<Vec<Node>, String> {

@@ -23,7 +23,7 @@ use crate::seed;
 use crate::store::access;
 use crate::store::backend::OnProgress;
 use crate::store::plugin::Plugins;
-use crate::store::{self, Backends, ConnectionSum, StoreError};
+use crate::store::{self, Backends, ConnectionSum, StoreError, Versions};
 
 /// How long a replica may take to have what was loaded into its primary.
 const REPLICATION: Duration = Duration::from_secs(10);
@@ -69,7 +69,8 @@ pub async fn prepare(
     }
     let budget = Budget::new(config.server.body_budget);
     let limits = BodyLimits { buffer: config.server.body_buffer, budget: budget.clone() };
-    let strategies = store::open(&config, &backends, plugins, &limits, None).await?;
+    let versions = Arc::new(Versions::default());
+    let strategies = store::open(&config, &backends, plugins, &limits, &versions, None).await?;
     strategies.connection_sum.iter().for_each(say);
     patience.redis(&strategies).await;
     let (sampler, sampling) = Sampler::start(main.clone(), &strategies);
@@ -81,7 +82,7 @@ pub async fn prepare(
         health: Health::new(&config),
         config: ArcSwap::from_pointee(config),
         following: ArcSwap::from_pointee(following),
-        versions: Default::default(),
+        versions,
         budget,
         sampler,
         started: Instant::now(),

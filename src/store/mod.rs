@@ -11,7 +11,7 @@ mod error;
 mod fetch;
 mod open;
 pub mod plugin;
-mod versions;
+pub mod versions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub use breaker::Breaker;
 pub use error::{ErrorKind, StoreError};
 pub use fetch::Fetch;
 pub use open::{Backends, ConnectionSum, Running, Strategies, Strategy, open};
-pub use versions::{Tag, Versions};
+pub use versions::{Hearing, Remote, RemoteView, Tag, Token, Version, Versions};
 
 use crate::encode::{RowBytes, Whole};
 use crate::query::ProductQuery;
@@ -100,6 +100,8 @@ pub struct Reply {
     pub timing: Timing,
     /// Until when a cache keeps this answer.
     pub expires: Option<Instant>,
+    /// The version under which it does.
+    pub version: Version,
     /// The task that is still storing the answer in a cache.
     pub filling: Option<tokio::task::JoinHandle<()>>,
 }
@@ -107,7 +109,7 @@ pub struct Reply {
 impl Reply {
     /// A fresh answer of the database.
     pub fn fresh(body: Body, timing: Timing) -> Self {
-        Self { body, coding: None, cache: None, timing, expires: None, filling: None }
+        Self { body, coding: None, cache: None, timing, expires: None, version: Version::default(), filling: None }
     }
 }
 

@@ -7,7 +7,7 @@ use super::access::{Access, AccessSetup, Predecessor};
 use super::backend::{self, Backend};
 use super::cache::{CacheSetup, CacheStore, ServerWatch, Wrapped};
 use super::plugin::Plugins;
-use super::{Breaker, Fetch, Source, StoreError};
+use super::{Breaker, Fetch, Source, StoreError, Versions};
 use crate::config::{self, Config, DatabaseUrl};
 use crate::encode::BodyLimits;
 use crate::observe::StrategyMeter;
@@ -129,6 +129,7 @@ struct Settings {
     fixed: bool,
     cache: config::Cache,
     body_buffer: usize,
+    versions: Arc<Versions>,
 }
 
 impl Settings {
@@ -210,6 +211,7 @@ pub async fn open(
     backends: &Backends,
     plugins: &Plugins,
     limits: &BodyLimits,
+    versions: &Arc<Versions>,
     running: Option<Running<'_>>,
 ) -> Result<Strategies, StoreError> {
     let allowed = allowed(config, backends, running).await?;
@@ -238,6 +240,7 @@ pub async fn open(
             fixed,
             cache: config.cache.clone(),
             body_buffer: limits.buffer,
+            versions: versions.clone(),
         };
         let before = before.and_then(|before| before.get(&strategy.name));
         let opened = open_one(strategy, settings, plugins, limits, before, &mut opening).await;
@@ -327,6 +330,7 @@ async fn open_one(
         cache: settings.cache.clone(),
         limits: limits.clone(),
         meter: meter.cache.clone(),
+        versions: settings.versions.clone(),
         // Answers of another database are others.
         predecessor: before.filter(|_| same_server).and_then(|before| before.cache.clone()),
     };

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use config::{Value, ValueKind};
+use ::config::{Value, ValueKind};
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
@@ -14,7 +14,7 @@ use super::access::{Access, AccessPlugin, AccessSetup, Direct, Pooled, Shared};
 use super::backend;
 use super::cache::{CachePlugin, CacheSetup, Memory, NoCache, Redis, Tiered, Wrapped};
 use super::{ErrorKind, Source, StoreError};
-use crate::config::{Database, DatabaseUrl, PluginCheck, PluginChoice, PluginKind};
+use crate::config::{self, Database, DatabaseUrl, PluginCheck, PluginChoice, PluginKind};
 
 /// Which plugins config can name.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ struct AccessEntry {
 struct CacheEntry {
     name: &'static str,
     problems: fn(&PluginChoice) -> Vec<String>,
+    conflicts: fn(&PluginChoice, &config::Cache, u32) -> Vec<String>,
     wrap: WrapCache,
 }
 
@@ -84,6 +85,11 @@ impl Plugins {
             problems: |choice| match options::<P::Options>(choice) {
                 Ok(options) => P::problems(&options),
                 Err(problems) => problems,
+            },
+            conflicts: |choice, cache, replicas| match options::<P::Options>(choice) {
+                Ok(options) => P::conflicts(options, cache, replicas),
+                // They have been told.
+                Err(_) => Vec::new(),
             },
             wrap: |choice, inner, setup| match options(choice) {
                 Ok(options) => P::wrap(options, inner, setup),
@@ -141,6 +147,11 @@ impl PluginCheck for Plugins {
             PluginKind::Cache => self.cache_entry(choice).map(|entry| (entry.problems)(choice)),
         };
         found.unwrap_or_else(|problem| vec![problem])
+    }
+
+    fn conflicts(&self, choice: &PluginChoice, cache: &config::Cache, replicas: u32) -> Vec<String> {
+        let entry = self.cache_entry(choice);
+        entry.map(|entry| (entry.conflicts)(choice, cache, replicas)).unwrap_or_default()
     }
 
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String> {

@@ -185,7 +185,8 @@ impl Live {
         let before = self.state.strategies.load_full();
         let running = Running { config: running, strategies: &before };
         let strategies =
-            store::open(config, &backends, &self.plugins, &limits, Some(running)).await?;
+            store::open(config, &backends, &self.plugins, &limits, &self.state.versions, Some(running))
+                .await?;
         Ok((backends, strategies))
     }
 }

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use super::{CacheKey, CacheSetup, CacheStore, Entry, Fault, Oversize, hit, jittered};
+use super::key::Keys;
+use super::{
+    CacheKey, CacheSetup, CacheStore, Entry, Fault, Found, Oversize, hit, jittered, lifetime,
+};
 use crate::config;
 use crate::observe::{CacheMeter, Throttle};
 use crate::query::ProductQuery;
-use crate::store::{Body, CacheStatus, Reply, RequestContext, Source, StoreError};
+use crate::store::{Body, CacheStatus, Reply, RequestContext, Source, StoreError, Version};
 
 /// A fault of the store is warned of once in this time.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
@@ -18,7 +21,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Cached {
     inner: Arc<dyn Source>,
     store: Arc<dyn CacheStore>,
-    strategy: Arc<str>,
+    keys: Arc<Keys>,
     ttl: Duration,
     ttl_jitter: f64,
     max_entry: usize,
@@ -38,8 +41,8 @@ impl Cached {
         Self {
             inner,
             store,
-            strategy: setup.strategy.clone(),
-            ttl: settings.ttl,
+            keys: Arc::new(Keys::new(&setup.strategy, &setup.versions, settings)),
+            ttl: lifetime(settings),
             ttl_jitter: settings.ttl_jitter,
             max_entry: settings.max_entry.min(setup.limits.buffer),
             oversize,
@@ -55,13 +58,13 @@ impl Cached {
         if self.oversize.contains(query) {
             return self.bypass(query, context).await;
         }
-        let key = CacheKey::new(&self.strategy, query, None);
+        let key = self.keys.of(query, None);
         let asked = Instant::now();
         let found = self.store.get(&key).await;
         let asking = asked.elapsed();
         let mut reply = match found {
-            Ok(Some(entry)) => hit(entry, None, asked),
-            Ok(None) => self.fill(key, query, context).await?,
+            Ok(Found { entry: Some(entry), .. }) if key.admits(&entry) => hit(entry, None, asked),
+            Ok(Found { version, .. }) => self.fill(key, version, query, context).await?,
             Err(fault) => {
                 self.faults.note(&fault);
                 self.bypass(query, context).await?
@@ -81,11 +84,13 @@ impl Cached {
         Ok(reply)
     }
 
-    /// Answers from the source and, when the rows ended cleanly within the cap, keeps the answer.
+    /// Answers from the source and, when the rows ended cleanly within the cap, keeps the answer, under
+    /// the version that was in force before its statement was sent.
     /// Keeping goes on beside the answer: the client does not wait for it.
     async fn fill(
         &self,
         key: CacheKey,
+        version: Version,
         query: &ProductQuery,
         context: &RequestContext,
     ) -> Result<Reply, StoreError> {
@@ -94,11 +99,15 @@ impl Cached {
         match &reply.body {
             Body::Whole(body) if body.len() <= self.max_entry => {
                 let expires = Instant::now() + jittered(self.ttl, self.ttl_jitter);
-                reply.expires = Some(expires);
-                let entry = Entry { body: body.clone(), expires };
+                (reply.expires, reply.version) = (Some(expires), version);
+                let entry = Entry { body: body.clone(), expires, version };
                 let (store, faults) = (self.store.clone(), self.faults.clone());
+                let keys = self.keys.clone();
                 reply.filling = Some(tokio::spawn(async move {
-                    if let Err(fault) = store.put(&key, entry).await {
+                    // Nobody would be served what is old already.
+                    if keys.is_current(&key)
+                        && let Err(fault) = store.put(&key, entry).await
+                    {
                         faults.note(&fault);
                     }
                 }));
@@ -123,7 +132,8 @@ impl Source for Cached {
 
     fn ready(&self, query: &ProductQuery, _: &RequestContext) -> Option<Reply> {
         let asked = Instant::now();
-        let entry = self.store.peek(&CacheKey::new(&self.strategy, query, None))?;
+        let key = self.keys.of(query, None);
+        let entry = self.store.peek(&key).filter(|entry| key.admits(entry))?;
         Some(hit(entry, None, asked))
     }
 }
@@ -144,7 +154,7 @@ impl Faults {
         }
     }
 
-    /// Having no room is not the store's fault and shows as a bypass.
+    /// Having no room, or a write that it was not told of, is not counted and shows as a bypass.
     pub fn note(&self, fault: &Fault) {
         let Fault::Failed(reason) = fault else { return };
         self.meter.faults.inc();

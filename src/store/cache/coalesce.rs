@@ -8,18 +8,25 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::CacheStore;
 use crate::encode::Whole;
 use crate::query::ProductQuery;
 use crate::store::{
-    Body, CacheStatus, Coding, ErrorKind, Reply, RequestContext, Source, StoreError, Timing,
+    Body, CacheStatus, Coding, ErrorKind, Reply, RequestContext, Source, StoreError, Tag, Timing,
+    Token, Version, Versions,
 };
 
 /// Shares one fetch of a source among all who ask for the same at the same time.
 ///
 /// The cache is inside: looking it up is a part of what is shared, so a request that comes while
 /// an answer is being stored finds either the fetch or the entry, never neither.
+///
+/// A request that comes after a write shares nothing with one that came before. Writes of this process
+/// are a part of what is asked for. For those of others, whoever joins asks the store meanwhile which
+/// version is in force now, unless the store hears of them by itself.
 pub struct Coalesced {
     inner: Arc<dyn Source>,
+    store: Arc<dyn CacheStore>,
     oversize: Oversize,
     flights: Arc<Flights>,
     codings_only: bool,
@@ -27,11 +34,13 @@ pub struct Coalesced {
 
 /// A shared fetch has no deadline of its own: each who waits has one, and it ends with the last.
 const FLIGHT_LIMIT: Duration = Duration::from_secs(3600);
+/// Fetches that a request joins; if all of them are of before a write, it fetches for itself.
+const JOINS: usize = 2;
 
 impl Coalesced {
-    /// Shares the fetches of `inner`, except for queries in `oversize`.
-    pub fn new(inner: Arc<dyn Source>, oversize: Oversize) -> Self {
-        Self { inner, oversize, flights: Arc::default(), codings_only: false }
+    /// Shares the fetches of `inner`, whose answers `store` keeps, except for queries in `oversize`.
+    pub fn new(inner: Arc<dyn Source>, store: Arc<dyn CacheStore>, oversize: Oversize) -> Self {
+        Self { inner, store, oversize, flights: Arc::default(), codings_only: false }
     }
 
     /// Shares only the fetches of requests that want a coding; the others pass.
@@ -49,8 +58,52 @@ impl Coalesced {
             return self.inner.fetch(query, context).await;
         }
         let asked = Instant::now();
-        let wanted = (query.clone(), context.coding.filter(|_| self.codings_only));
-        let (flight, leads) = self.flights.join(wanted, || {
+        let tag = Tag::of(query);
+        // What is in force since this request came, once that is known.
+        let mut in_force = None;
+        for _ in 0..JOINS {
+            let epoch = self.oversize.versions.current(&tag);
+            let (flight, leads) = self.join(query, context, epoch, asked);
+            let outcome = match self.store.version(&tag) {
+                Some(asking) if !leads && in_force.is_none() => {
+                    let (outcome, version) =
+                        futures_util::future::join(flight.outcome(context.deadline), asking).await;
+                    // Without an answer nobody can know: then sharing is as old as the fetch.
+                    in_force = version.ok();
+                    outcome?
+                }
+                _ => flight.outcome(context.deadline).await?,
+            };
+            if !leads && outcome.is_before(in_force) {
+                self.oversize.versions.seen_changed(&tag, epoch);
+                continue;
+            }
+            return match outcome {
+                Outcome::Shared(shared) => Ok(shared.reply(leads, asked.elapsed())),
+                Outcome::Failed(error) => Err(error),
+                // A stream has one reader; everyone else runs a query of its own.
+                Outcome::Unshared(_) if !leads && in_force.is_some() => {
+                    self.inner.fetch(query, context).await
+                }
+                Outcome::Unshared(reply) => match take(&reply) {
+                    Some(reply) => Ok(reply),
+                    None => self.inner.fetch(query, context).await,
+                },
+            };
+        }
+        self.inner.fetch(query, context).await
+    }
+
+    /// The fetch of what is asked for as of `epoch`, and whether it is a new one.
+    fn join(
+        &self,
+        query: &ProductQuery,
+        context: &RequestContext,
+        epoch: u64,
+        asked: Instant,
+    ) -> (Arc<Flight>, bool) {
+        let wanted = (query.clone(), context.coding.filter(|_| self.codings_only), epoch);
+        self.flights.join(wanted, || {
             let (inner, query, mut context) = (self.inner.clone(), query.clone(), context.clone());
             let oversize = self.oversize.clone();
             context.deadline = asked + FLIGHT_LIMIT;
@@ -63,16 +116,7 @@ impl Coalesced {
                 }
                 fetched
             }
-        });
-        match flight.outcome(context.deadline).await? {
-            Outcome::Shared(shared) => Ok(shared.reply(leads, asked.elapsed())),
-            Outcome::Failed(error) => Err(error),
-            // A stream has one reader; everyone else runs a query of its own.
-            Outcome::Unshared(reply) => match take(&reply) {
-                Some(reply) => Ok(reply),
-                None => self.inner.fetch(query, context).await,
-            },
-        }
+        })
     }
 }
 
@@ -108,6 +152,19 @@ enum Outcome {
     Failed(StoreError),
 }
 
+impl Outcome {
+    /// Whether it was made under an earlier version than the one in force. What went past the cache was
+    /// made under none and is as old as its fetch.
+    fn is_before(&self, in_force: Option<Token>) -> bool {
+        match self {
+            Outcome::Shared(SharedReply { version: Version { token, .. }, .. }) => {
+                *token != Token::NONE && in_force.is_some_and(|in_force| *token < in_force)
+            }
+            Outcome::Unshared(_) | Outcome::Failed(_) => false,
+        }
+    }
+}
+
 /// The parts of a reply that many can have.
 #[derive(Clone)]
 struct SharedReply {
@@ -115,6 +172,7 @@ struct SharedReply {
     coding: Option<Coding>,
     cache: Option<CacheStatus>,
     expires: Option<Instant>,
+    version: Version,
     timing: Timing,
 }
 
@@ -132,6 +190,7 @@ impl SharedReply {
         reply.cache = cache;
         reply.coding = self.coding;
         reply.expires = self.expires;
+        reply.version = self.version;
         reply
     }
 }
@@ -140,8 +199,8 @@ fn joined(waited: Duration) -> Timing {
     Timing { cache: Some(waited), ..Timing::default() }
 }
 
-/// What is fetched: a query, in the coding that the fetch may come in.
-type Wanted = (ProductQuery, Option<Coding>);
+/// What is fetched: a query, in the coding that the fetch may come in, as of a version in this process.
+type Wanted = (ProductQuery, Option<Coding>, u64);
 
 /// The fetches under way.
 #[derive(Default)]
@@ -256,8 +315,9 @@ fn outcome_of(
 ) -> (Outcome, Option<tokio::task::JoinHandle<()>>) {
     match fetched {
         Err(error) => (Outcome::Failed(error), None),
-        Ok(Reply { body: Body::Whole(body), coding, cache, timing, expires, filling }) => {
-            (Outcome::Shared(SharedReply { body, coding, cache, expires, timing }), filling)
+        Ok(Reply { body: Body::Whole(body), coding, cache, timing, expires, version, filling }) => {
+            let shared = SharedReply { body, coding, cache, expires, version, timing };
+            (Outcome::Shared(shared), filling)
         }
         Ok(reply) => (Outcome::Unshared(Arc::new(Mutex::new(Some(reply)))), None),
     }
@@ -268,27 +328,31 @@ fn take(reply: &Mutex<Option<Reply>>) -> Option<Reply> {
 }
 
 /// The queries whose answers are known to be too large to keep or share, for as long as an entry
-/// would live: each request for one runs its own query at once.
+/// would live and nothing changes them: each request for one runs its own query at once.
 #[derive(Clone)]
-pub struct Oversize(moka::sync::Cache<ProductQuery, ()>);
+pub struct Oversize {
+    queries: moka::sync::Cache<ProductQuery, u64>,
+    versions: Arc<Versions>,
+}
 
 impl Oversize {
     /// How many queries are remembered.
     const CAPACITY: u64 = 10_000;
 
-    /// Remembers for `ttl`.
-    pub fn new(ttl: Duration) -> Self {
+    /// Remembers for `ttl`, until `versions` says that an answer has changed.
+    pub fn new(ttl: Duration, versions: Arc<Versions>) -> Self {
         let queries = moka::sync::Cache::builder();
-        Self(queries.max_capacity(Self::CAPACITY).time_to_live(ttl).build())
+        Self { queries: queries.max_capacity(Self::CAPACITY).time_to_live(ttl).build(), versions }
     }
 
     /// Whether the answer to `query` is known to be too large.
     pub fn contains(&self, query: &ProductQuery) -> bool {
-        self.0.contains_key(query)
+        let since = self.queries.get(query);
+        since.is_some_and(|since| since == self.versions.current(&Tag::of(query)))
     }
 
     /// Notes that it is.
     pub fn remember(&self, query: &ProductQuery) {
-        self.0.insert(query.clone(), ());
+        self.queries.insert(query.clone(), self.versions.current(&Tag::of(query)));
     }
 }

@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::cached::Faults;
-use super::{CacheKey, CacheSetup, CacheStore, Entry, Oversize, hit};
+use super::key::Keys;
+use super::{CacheKey, CacheSetup, CacheStore, Entry, Found, Oversize, hit};
 use crate::config;
 use crate::encode::Whole;
 use crate::query::ProductQuery;
@@ -31,7 +32,7 @@ pub struct Coded {
 /// Where variants are made.
 struct Workshop {
     store: Arc<dyn CacheStore>,
-    strategy: Arc<str>,
+    keys: Keys,
     max_entry: usize,
     faults: Faults,
     at_work: Mutex<HashSet<CacheKey>>,
@@ -50,7 +51,7 @@ impl Coded {
     ) -> Self {
         let workshop = Workshop {
             store,
-            strategy: setup.strategy.clone(),
+            keys: Keys::new(&setup.strategy, &setup.versions, settings),
             max_entry: settings.max_entry,
             faults: Faults::new(setup),
             at_work: Mutex::default(),
@@ -67,11 +68,13 @@ impl Coded {
         let Some(coding) = context.coding.filter(|_| !self.oversize.contains(query)) else {
             return self.inner.fetch(query, context).await;
         };
-        let key = CacheKey::new(&self.workshop.strategy, query, Some(coding));
+        let key = self.workshop.keys.of(query, Some(coding));
         let asked = Instant::now();
         match self.workshop.store.get(&key).await {
-            Ok(Some(entry)) => return Ok(hit(entry, Some(coding), asked)),
-            Ok(None) => {}
+            Ok(Found { entry: Some(entry), .. }) if key.admits(&entry) => {
+                return Ok(hit(entry, Some(coding), asked));
+            }
+            Ok(_) => {}
             // The fetch below meets the same fault and says so.
             Err(_) => return self.inner.fetch(query, context).await,
         }
@@ -79,7 +82,8 @@ impl Coded {
         if let (Body::Whole(body), Some(expires)) = (&reply.body, reply.expires)
             && body.len() >= SMALLEST
         {
-            self.workshop.order(key, coding, Entry { body: body.clone(), expires });
+            let entry = Entry { body: body.clone(), expires, version: reply.version };
+            self.workshop.order(key, coding, entry);
         }
         Ok(reply)
     }
@@ -97,13 +101,15 @@ impl Source for Coded {
     fn ready(&self, query: &ProductQuery, context: &RequestContext) -> Option<Reply> {
         let Some(coding) = context.coding else { return self.inner.ready(query, context) };
         let asked = Instant::now();
-        let key = CacheKey::new(&self.workshop.strategy, query, Some(coding));
-        self.workshop.store.peek(&key).map(|entry| hit(entry, Some(coding), asked))
+        let key = self.workshop.keys.of(query, Some(coding));
+        let entry = self.workshop.store.peek(&key).filter(|entry| key.admits(entry))?;
+        Some(hit(entry, Some(coding), asked))
     }
 }
 
 impl Workshop {
-    /// Makes a variant of `entry` unless it is being made. It never outlives what it was made of.
+    /// Makes a variant of `entry` unless it is being made. It never outlives what it was made of, and is of
+    /// the same version.
     fn order(self: &Arc<Self>, key: CacheKey, coding: Coding, entry: Entry) {
         if !self.lock().insert(key.clone()) {
             return;
@@ -119,14 +125,14 @@ impl Workshop {
 
     async fn make(&self, key: &CacheKey, coding: Coding, entry: Entry) -> std::io::Result<()> {
         let _turn = self.turn.acquire().await;
-        let Entry { body, expires } = entry;
+        let Entry { body, expires, version } = entry;
         let hash = body.hash();
         let compressed = tokio::task::spawn_blocking(move || compress(&body, coding)).await??;
         if compressed.len() > self.max_entry {
             return Ok(());
         }
         let body = Whole::uncharged(compressed.into(), hash);
-        if let Err(fault) = self.store.put(key, Entry { body, expires }).await {
+        if let Err(fault) = self.store.put(key, Entry { body, expires, version }).await {
             self.faults.note(&fault);
         }
         Ok(())

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use moka::Expiry;
+use moka::ops::compute::Op;
 
 use super::{
-    CacheKey, CacheOptions, CachePlugin, CacheSetup, CacheStore, Entry, Fault, Wrapped, layers,
+    CacheKey, CacheOptions, CachePlugin, CacheSetup, CacheStore, Entry, Fault, Found, Wrapped,
+    layers, lifetime,
 };
-use crate::config;
+use crate::config::{self, Invalidation};
 use crate::observe::CacheGauges;
 use crate::store::{Source, StoreError};
 
@@ -24,7 +26,7 @@ pub struct Memory {
 impl Memory {
     /// One with the entries of the former, if they may stay, or an empty one.
     pub fn following(former: Option<Arc<Self>>, settings: &config::Cache) -> Arc<Self> {
-        let (max_bytes, ttl) = (settings.memory_size, settings.ttl);
+        let (max_bytes, ttl) = (settings.memory_size, lifetime(settings));
         let stays = |former: &Arc<Self>| former.max_bytes == max_bytes && former.ttl <= ttl;
         Arc::new(match former.filter(stays) {
             Some(former) => Self { entries: former.entries.clone(), max_bytes, ttl },
@@ -44,11 +46,22 @@ impl Memory {
         Self { entries, max_bytes, ttl }
     }
 
-    /// Keeps an entry at once.
+    /// Keeps an entry at once, unless there is one of a later version.
     pub fn insert(&self, key: &CacheKey, entry: Entry) {
-        // This cache's own bound accounts for the bytes from here on.
-        entry.body.release_charge();
-        self.entries.insert(key.clone(), entry);
+        let later = |held: &Entry| held.version.epoch > entry.version.epoch;
+        self.entries.entry_by_ref(key).and_compute_with(|held| match held {
+            Some(held) if later(held.value()) => Op::Nop,
+            _ => {
+                // This cache's own bound accounts for the bytes from here on.
+                entry.body.release_charge();
+                Op::Put(entry.clone())
+            }
+        });
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.entries.invalidate_all();
     }
 }
 
@@ -76,8 +89,8 @@ impl CacheStore for Memory {
         self.entries.get(key)
     }
 
-    fn get<'a>(&'a self, key: &'a CacheKey) -> BoxFuture<'a, Result<Option<Entry>, Fault>> {
-        Box::pin(async { Ok(self.peek(key)) })
+    fn get<'a>(&'a self, key: &'a CacheKey) -> BoxFuture<'a, Result<Found, Fault>> {
+        Box::pin(async { Ok(Found::here(key, self.peek(key))) })
     }
 
     fn put<'a>(&'a self, key: &'a CacheKey, entry: Entry) -> BoxFuture<'a, Result<(), Fault>> {
@@ -102,6 +115,19 @@ impl CachePlugin for Memory {
 
     fn problems(options: &CacheOptions) -> Vec<String> {
         options.problems()
+    }
+
+    fn conflicts(options: CacheOptions, cache: &config::Cache, replicas: u32) -> Vec<String> {
+        let invalidation = options.over(cache.clone()).invalidation;
+        if replicas == 1 || invalidation != Invalidation::Version {
+            return Vec::new();
+        }
+        vec![format!(
+            "\"memory\" does not hear what the other {} of server.replicas = {replicas} write; \
+             choose \"redis\" or \"tiered\", or invalidation = \"ttl\" for answers that may be as \
+             old as their ttl",
+            replicas - 1
+        )]
     }
 
     fn wrap(

@@ -28,8 +28,9 @@ pub use memory::Memory;
 pub use redis::Redis;
 pub use tiered::Tiered;
 
-use super::{Body, CacheStatus, Coding, Reply, Source, StoreError, Timing};
-use crate::config;
+use super::{Body, CacheStatus, Coding, Reply, Source, StoreError, Tag, Timing, Token};
+use super::{Version, Versions};
+use crate::config::{self, Invalidation};
 use crate::encode::{BodyLimits, Whole};
 use crate::observe::{BreakerView, CacheGauges, CacheMeter};
 
@@ -40,6 +41,24 @@ pub struct Entry {
     pub body: Whole,
     /// Until when it may be served.
     pub expires: Instant,
+    /// Under which version it was made: it is served only while that is in force.
+    pub version: Version,
+}
+
+/// What a store has for a key.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The entry, if there is one that may be served.
+    pub entry: Option<Entry>,
+    /// The version in force when it was looked for: that of what is fetched from now on.
+    pub version: Version,
+}
+
+impl Found {
+    /// What a store in this process has: it holds entries as they are, and nobody else changes them.
+    pub fn here(key: &CacheKey, entry: Option<Entry>) -> Self {
+        Self { entry: entry.filter(|entry| key.admits(entry)), version: key.version() }
+    }
 }
 
 /// Why a store could not be asked.
@@ -49,19 +68,27 @@ pub enum Fault {
     Failed(Arc<str>),
     /// The memory budget has no room for what it holds.
     NoRoom,
+    /// What it holds may be old: it could not be told of a write of this process yet.
+    Behind,
 }
 
 /// A place for entries.
 pub trait CacheStore: Any + Send + Sync {
-    /// The entry, where it is at hand without waiting.
+    /// The entry, where it is at hand without waiting. Whoever asks looks at its version.
     fn peek(&self, _key: &CacheKey) -> Option<Entry> {
         None
     }
 
-    /// The entry, if there is one that has not expired.
-    fn get<'a>(&'a self, key: &'a CacheKey) -> BoxFuture<'a, Result<Option<Entry>, Fault>>;
+    /// The entry, if there is one that has not expired and is of the version in force.
+    fn get<'a>(&'a self, key: &'a CacheKey) -> BoxFuture<'a, Result<Found, Fault>>;
 
-    /// Keeps an entry until it expires.
+    /// Which version of `tag` is in force on all replicas, where it takes a question to know; `None` where
+    /// this process hears of every change by itself.
+    fn version<'a>(&'a self, _tag: &'a Tag) -> Option<BoxFuture<'a, Result<Token, Fault>>> {
+        None
+    }
+
+    /// Keeps an entry until it expires. One of a later version stays.
     fn put<'a>(&'a self, key: &'a CacheKey, entry: Entry) -> BoxFuture<'a, Result<(), Fault>>;
 
     /// Its content as it is now.
@@ -119,6 +146,12 @@ pub trait CachePlugin: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What is wrong with options that are right by themselves together with `[cache]` and so many
+    /// replicas of this process, one sentence each.
+    fn conflicts(_options: Self::Options, _cache: &config::Cache, _replicas: u32) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Puts the cache around `inner`. A cache that cannot be reached is no reason to fail: its
     /// strategy then answers from the database.
     fn wrap(
@@ -138,6 +171,8 @@ pub struct CacheSetup {
     pub limits: BodyLimits,
     /// Where to count.
     pub meter: Arc<CacheMeter>,
+    /// Which answers of before a write are old.
+    pub versions: Arc<Versions>,
     /// The store until now, when the configuration changed while the strategy serves. A plugin that
     /// takes no notice begins with an empty one.
     pub predecessor: Option<Arc<dyn CacheStore>>,
@@ -182,8 +217,10 @@ impl CachePlugin for NoCache {
         if !options.coalesce {
             return Ok(Wrapped { source: inner, store: None });
         }
-        let source = Arc::new(Coalesced::new(inner, Oversize::new(setup.cache.ttl)));
-        Ok(Wrapped { source, store: Some(Arc::new(Nothing)) })
+        let oversize = Oversize::new(setup.cache.ttl, setup.versions.clone());
+        let store: Arc<dyn CacheStore> = Arc::new(Nothing);
+        let source = Arc::new(Coalesced::new(inner, store.clone(), oversize));
+        Ok(Wrapped { source, store: Some(store) })
     }
 }
 
@@ -191,8 +228,8 @@ impl CachePlugin for NoCache {
 struct Nothing;
 
 impl CacheStore for Nothing {
-    fn get<'a>(&'a self, _: &'a CacheKey) -> BoxFuture<'a, Result<Option<Entry>, Fault>> {
-        Box::pin(std::future::ready(Ok(None)))
+    fn get<'a>(&'a self, key: &'a CacheKey) -> BoxFuture<'a, Result<Found, Fault>> {
+        Box::pin(std::future::ready(Ok(Found::here(key, None))))
     }
 
     fn put<'a>(&'a self, _: &'a CacheKey, _: Entry) -> BoxFuture<'a, Result<(), Fault>> {
@@ -203,6 +240,7 @@ impl CacheStore for Nothing {
 /// The options of every cache; what is absent is as in `[cache]`.
 #[derive(Debug, Default, Deserialize)]
 pub struct CacheOptions {
+    invalidation: Option<Invalidation>,
     #[serde(default, with = "humantime_serde")]
     ttl: Option<Duration>,
     ttl_jitter: Option<f64>,
@@ -230,6 +268,7 @@ impl CacheOptions {
     /// The defaults with these options on top.
     pub fn over(self, mut cache: config::Cache) -> config::Cache {
         let bytes = |size: bytesize::ByteSize| size.as_u64() as usize;
+        cache.invalidation = self.invalidation.unwrap_or(cache.invalidation);
         cache.ttl = self.ttl.unwrap_or(cache.ttl);
         cache.ttl_jitter = self.ttl_jitter.unwrap_or(cache.ttl_jitter);
         cache.max_entry = self.max_entry.map_or(cache.max_entry, bytes);
@@ -247,16 +286,16 @@ pub fn layers(
     settings: &config::Cache,
     setup: &CacheSetup,
 ) -> Wrapped {
-    let oversize = Oversize::new(settings.ttl);
+    let oversize = Oversize::new(settings.ttl, setup.versions.clone());
     let mut source: Arc<dyn Source> =
         Arc::new(Cached::new(inner, store.clone(), settings, setup, oversize.clone()));
     if settings.coalesce {
-        source = Arc::new(Coalesced::new(source, oversize.clone()));
+        source = Arc::new(Coalesced::new(source, store.clone(), oversize.clone()));
     }
     if settings.compress {
         source = Arc::new(Coded::new(source, store.clone(), settings, setup, oversize.clone()));
         if settings.coalesce {
-            source = Arc::new(Coalesced::new(source, oversize).of_codings());
+            source = Arc::new(Coalesced::new(source, store.clone(), oversize).of_codings());
         }
     }
     Wrapped { source, store: Some(store) }
@@ -269,7 +308,19 @@ fn hit(entry: Entry, coding: Option<Coding>, asked: Instant) -> Reply {
     reply.coding = coding;
     reply.cache = Some(CacheStatus::Hit);
     reply.expires = Some(entry.expires);
+    reply.version = entry.version;
     reply
+}
+
+/// What is kept until there is no room for it expires after this.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How long an answer is kept at the most.
+fn lifetime(settings: &config::Cache) -> Duration {
+    match settings.invalidation {
+        Invalidation::None => FOR_EVER,
+        Invalidation::Ttl | Invalidation::Version => settings.ttl,
+    }
 }
 
 /// `ttl`, shortened at random by up to `jitter` of it.
