@@ -199,6 +199,37 @@ impl ProductQuery {
         self.start
     }
 
+    /// The query of the page after a full one whose last product was `last_id`; `None` without a limit.
+    pub fn next_page(&self, last_id: i64) -> Option<Self> {
+        let limit = i64::from(self.limit?);
+        let start = match self.start {
+            Start::First | Start::After(_) => Start::After(last_id),
+            Start::Offset(offset) => Start::Offset(offset.checked_add(limit)?),
+        };
+        Some(Self { start, ..self.clone() })
+    }
+
+    /// The parameters as the query of a URL, without the question mark.
+    pub fn to_url(&self) -> String {
+        let mut url = form_urlencoded::Serializer::new(String::new());
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                url.append_pair(name, &value);
+            }
+        };
+        put("category", self.category.clone());
+        put("min_price", self.min_price.map(|price| price.to_string()));
+        put("max_price", self.max_price.map(|price| price.to_string()));
+        put("in_stock", self.in_stock.map(|in_stock| in_stock.to_string()));
+        put("limit", self.limit.map(|limit| limit.to_string()));
+        match self.start {
+            Start::First => {}
+            Start::Offset(offset) => put("offset", Some(offset.to_string())),
+            Start::After(id) => put("after", Some(id.to_string())),
+        }
+        url.finish()
+    }
+
     /// The parameters in one order and one spelling: equal queries give equal text, unequal ones
     /// do not, so it can be a cache key.
     pub fn canonical(&self) -> String {
@@ -317,6 +348,37 @@ mod tests {
         for text in ["", ".5", "1.", "-1", "1e3", "1.000", "100000000", "NaN", "1,5", "+1", "１"] {
             assert!(text.parse::<Price>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_next_page_begins_where_this_one_ends_and_can_be_asked_for() {
+        let read =
+            |pairs: &[(&str, &str)]| ProductQuery::from_pairs(pairs.iter().copied()).unwrap();
+        for (pairs, next) in [
+            (vec![("limit", "20")], Some("limit=20&after=77")),
+            (vec![("limit", "20"), ("after", "57")], Some("limit=20&after=77")),
+            (vec![("limit", "20"), ("offset", "0")], Some("limit=20&offset=20")),
+            (
+                vec![
+                    ("category", "a&b é"),
+                    ("min_price", "1.5"),
+                    ("in_stock", "true"),
+                    ("limit", "1"),
+                ],
+                Some("category=a%26b+%C3%A9&min_price=1.50&in_stock=true&limit=1&after=77"),
+            ),
+            (vec![("category", "a")], None),
+        ] {
+            let found = read(&pairs).next_page(77);
+            assert_eq!(found.as_ref().map(ProductQuery::to_url).as_deref(), next);
+            if let Some(found) = found {
+                let url = found.to_url();
+                let pairs = form_urlencoded::parse(url.as_bytes());
+                assert_eq!(ProductQuery::from_pairs(pairs), Ok(found));
+            }
+        }
+        let last = [("limit", "10"), ("offset", "9223372036854775807")];
+        assert_eq!(read(&last).next_page(1), None, "there is no such offset");
     }
 
     #[test]

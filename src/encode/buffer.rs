@@ -127,7 +127,43 @@ impl Fingerprint {
     }
 }
 
-/// A whole body in memory: one or more chunks, its length and hash. Cheap to clone.
+/// What is known of a body as identity, whatever the coding of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest {
+    /// Its hash.
+    pub hash: Fingerprint,
+    /// How many rows it holds.
+    pub rows: u64,
+    /// The id of the last one; 0 where there is none.
+    pub last_id: i64,
+}
+
+impl Digest {
+    /// How many bytes [`Digest::to_bytes`] gives.
+    pub const LENGTH: usize = 32;
+
+    /// As bytes, to be kept beside the body.
+    pub fn to_bytes(self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        bytes[..16].copy_from_slice(&self.hash.0.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.rows.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.last_id.to_be_bytes());
+        bytes
+    }
+
+    /// What [`Digest::to_bytes`] made these of.
+    pub fn from_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
+        let part = |from: usize| -> [u8; 8] { bytes[from..from + 8].try_into().expect("it is 8") };
+        let hash: [u8; 16] = bytes[..16].try_into().expect("it is 16");
+        Self {
+            hash: Fingerprint(u128::from_be_bytes(hash)),
+            rows: u64::from_be_bytes(part(16)),
+            last_id: i64::from_be_bytes(part(24)),
+        }
+    }
+}
+
+/// A whole body in memory: one or more chunks, its length and digest. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Whole(Arc<WholeInner>);
 
@@ -136,7 +172,7 @@ struct WholeInner {
     chunks: Vec<Bytes>,
     len: usize,
     allocated: usize,
-    hash: Fingerprint,
+    digest: Digest,
     charge: Option<Arc<Charge>>,
 }
 
@@ -144,25 +180,25 @@ impl Whole {
     pub(super) fn from_chunks(
         chunks: Vec<Bytes>,
         allocated: usize,
-        hash: Fingerprint,
+        digest: Digest,
         charge: Arc<Charge>,
     ) -> Self {
         let len = chunks.iter().map(Bytes::len).sum();
-        Self(Arc::new(WholeInner { chunks, len, allocated, hash, charge: Some(charge) }))
+        Self(Arc::new(WholeInner { chunks, len, allocated, digest, charge: Some(charge) }))
     }
 
     /// A body in one piece that nobody's budget pays for, such as a cache's own entry.
-    pub fn uncharged(body: Bytes, hash: Fingerprint) -> Self {
+    pub fn uncharged(body: Bytes, digest: Digest) -> Self {
         let len = body.len();
-        Self(Arc::new(WholeInner { chunks: vec![body], len, allocated: len, hash, charge: None }))
+        Self(Arc::new(WholeInner { chunks: vec![body], len, allocated: len, digest, charge: None }))
     }
 
     /// A body in one piece whose memory, `allocated` bytes, `charge` pays for.
-    pub fn charged(body: Bytes, allocated: usize, hash: Fingerprint, charge: Charge) -> Self {
+    pub fn charged(body: Bytes, allocated: usize, digest: Digest, charge: Charge) -> Self {
         let charge = Arc::new(charge);
         let len = body.len();
         let chunks = vec![charged(body, allocated, &charge)];
-        Self(Arc::new(WholeInner { chunks, len, allocated, hash, charge: Some(charge) }))
+        Self(Arc::new(WholeInner { chunks, len, allocated, digest, charge: Some(charge) }))
     }
 
     /// Length in bytes.
@@ -182,7 +218,12 @@ impl Whole {
 
     /// The hash of the body as identity, whatever the coding of these bytes.
     pub fn hash(&self) -> Fingerprint {
-        self.0.hash
+        self.0.digest.hash
+    }
+
+    /// What is known of the body as identity.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
     }
 
     /// The chunks in order.
@@ -218,13 +259,20 @@ impl Whole {
 mod tests {
     use super::*;
 
+    const DIGEST: Digest = Digest { hash: Fingerprint(7 << 90), rows: 3, last_id: -1 };
+
+    #[test]
+    fn a_digest_is_read_back_as_it_was_kept() {
+        assert_eq!(Digest::from_bytes(&DIGEST.to_bytes()), DIGEST);
+    }
+
     #[test]
     fn a_charge_comes_back_when_the_last_chunk_is_gone() {
         let budget = Budget::new(1000);
         let charge = Arc::new(budget.charge());
         assert!(charge.try_add(600) && !charge.try_add(600));
         let chunks = vec![charged(vec![1; 10], 400, &charge), charged(vec![2; 10], 200, &charge)];
-        let whole = Whole::from_chunks(chunks, 600, Fingerprint(0), charge);
+        let whole = Whole::from_chunks(chunks, 600, DIGEST, charge);
         let mut sending = whole.into_chunks();
         assert_eq!(budget.used(), 600);
         let first = sending.next().unwrap();
@@ -239,7 +287,7 @@ mod tests {
         let budget = Budget::new(1000);
         let charge = budget.charge();
         assert!(charge.try_add(500));
-        let whole = Whole::charged(Bytes::from_static(b"x"), 500, Fingerprint(0), charge);
+        let whole = Whole::charged(Bytes::from_static(b"x"), 500, DIGEST, charge);
         whole.release_charge();
         assert_eq!(budget.used(), 0);
         drop(whole);

@@ -6,6 +6,6 @@ mod buffer;
 mod json;
 mod pump;
 
-pub use buffer::{Budget, Charge, Fingerprint, Whole};
+pub use buffer::{Budget, Charge, Digest, Fingerprint, Whole};
 pub use json::{JsonRows, Layout};
 pub use pump::{BodyLimits, Encoded, RowBytes, encode, encode_reserved};

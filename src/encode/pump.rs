@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::buffer::{Budget, Charge, Fingerprint, Whole, charged};
+use super::buffer::{Budget, Charge, Digest, Fingerprint, Whole, charged};
 use super::json::{JsonRows, Layout};
 use crate::rows::{Cell, Flow, Progress, RowSink, RowStream};
 
@@ -56,7 +56,7 @@ pub async fn encode<E>(
     let mut sink = ChunkSink::new(JsonRows::new(columns, layout));
     let mut body = Chunks::new(limits.budget.charge(), 0);
     let room = match body.fill(&mut rows, &mut sink, limits.buffer).await? {
-        Filled::ToTheEnd => return Ok(Encoded::Whole(body.into_whole())),
+        Filled::ToTheEnd => return Ok(Encoded::Whole(body.into_whole(&sink))),
         Filled::UpTo(room) => room,
     };
     sink.start_chunk(STREAM_CHUNK);
@@ -85,7 +85,7 @@ pub async fn encode_reserved<E>(
     let mut sink = ChunkSink::new(JsonRows::new(columns, layout));
     let mut body = Chunks::new(reserved, buffer);
     Ok(match body.fill(&mut rows, &mut sink, buffer).await? {
-        Filled::ToTheEnd => Some(body.into_whole()),
+        Filled::ToTheEnd => Some(body.into_whole(&sink)),
         Filled::UpTo(_) => None,
     })
 }
@@ -172,10 +172,12 @@ impl Chunks {
         self.done.push_back(charged(chunk, allocated, &self.charge));
     }
 
-    fn into_whole(self) -> Whole {
+    /// The body of all the rows that `sink` took.
+    fn into_whole(self, sink: &ChunkSink) -> Whole {
         self.charge.release(self.unused);
         let hash = Fingerprint(self.hash.digest128());
-        Whole::from_chunks(self.done.into(), self.allocated, hash, self.charge)
+        let digest = Digest { hash, rows: sink.rows, last_id: sink.last_id };
+        Whole::from_chunks(self.done.into(), self.allocated, digest, self.charge)
     }
 }
 
@@ -186,11 +188,13 @@ struct ChunkSink {
     full_at: usize,
     begun: bool,
     rows: u64,
+    /// The first cell of the last row.
+    last_id: i64,
 }
 
 impl ChunkSink {
     fn new(json: JsonRows) -> Self {
-        Self { json, chunk: Vec::new(), full_at: 0, begun: false, rows: 0 }
+        Self { json, chunk: Vec::new(), full_at: 0, begun: false, rows: 0, last_id: 0 }
     }
 
     fn start_chunk(&mut self, capacity: usize) {
@@ -207,6 +211,9 @@ impl RowSink for ChunkSink {
     fn row(&mut self, cells: &[Cell<'_>]) -> Flow {
         self.json.row(&mut self.chunk, cells);
         self.rows += 1;
+        if let Some(Cell::Int(id)) = cells.first() {
+            self.last_id = *id;
+        }
         if self.chunk.len() < self.full_at { Flow::More } else { Flow::Pause }
     }
 }

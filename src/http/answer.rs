@@ -147,7 +147,12 @@ pub(super) async fn answer<S: Shape>(
     {
         return Err(Problem::new(Kind::NotFound, format!("There is no product {id}.")));
     }
-    Ok(Products(respond(reply, strategy, headers, info), std::marker::PhantomData))
+    let next = next_page(&reply, query, info);
+    let mut response = respond(reply, strategy, headers, info);
+    if let Some(next) = next {
+        response.headers_mut().insert(header::LINK, next);
+    }
+    Ok(Products(response, std::marker::PhantomData))
 }
 
 fn respond(
@@ -183,6 +188,17 @@ fn respond(
     }
     response.set_body(body);
     response
+}
+
+/// `Link` (RFC 8288) to the next page, where this one is full. A page that streams has none: what its
+/// last product will be is not known when its head leaves.
+fn next_page(reply: &Reply, query: &ProductQuery, info: &RequestInfo) -> Option<HeaderValue> {
+    let Body::Whole(body) = &reply.body else { return None };
+    let digest = body.digest();
+    let is_full = query.limit().is_some_and(|limit| u64::from(limit) == digest.rows);
+    let next = query.next_page(digest.last_id).filter(|_| is_full)?;
+    let link = format!("<{}?{}>; rel=\"next\"", info.path, next.to_url());
+    HeaderValue::try_from(link).ok()
 }
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

@@ -373,7 +373,10 @@ fn a_suite_is_its_plans_in_order() {
     };
     let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
     assert_eq!(name, "suite");
-    assert_eq!(names, ["smoke", "baseline", "read-heavy", "write-heavy", "stages", "soak", "spike"]);
+    assert_eq!(
+        names,
+        ["smoke", "baseline", "read-heavy", "write-heavy", "stages", "soak", "spike"]
+    );
     let minutes = |plans: &[Plan]| {
         plans.iter().map(Plan::expected_duration).sum::<Duration>().as_secs_f64() / 60.0
     };

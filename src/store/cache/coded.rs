@@ -126,12 +126,12 @@ impl Workshop {
     async fn make(&self, key: &CacheKey, coding: Coding, entry: Entry) -> std::io::Result<()> {
         let _turn = self.turn.acquire().await;
         let Entry { body, expires, version } = entry;
-        let hash = body.hash();
+        let digest = body.digest();
         let compressed = tokio::task::spawn_blocking(move || compress(&body, coding)).await??;
         if compressed.len() > self.max_entry {
             return Ok(());
         }
-        let body = Whole::uncharged(compressed.into(), hash);
+        let body = Whole::uncharged(compressed.into(), digest);
         if let Err(fault) = self.store.put(key, Entry { body, expires, version }).await {
             self.faults.note(&fault);
         }

@@ -23,7 +23,7 @@ use super::{
     Fault, Found, Memory, ServerWatch, Wrapped, layers,
 };
 use crate::config::{self, Invalidation};
-use crate::encode::{Budget, Fingerprint, Whole};
+use crate::encode::{Budget, Digest, Whole};
 use crate::observe::BreakerView;
 use crate::redis_client::{Client, Nodes};
 use crate::store::{ErrorKind, Source, StoreError, Tag, Token, Version};
@@ -31,10 +31,9 @@ pub(super) use feed::Feed;
 use lines::{Lines, Size};
 use tokens::Tokens;
 
-/// A value is the token of the version that it was made under, the 128-bit hash of the body as
-/// identity, then the body.
-const HASH_BYTES: usize = 16;
-const HEAD_BYTES: usize = Token::LENGTH + HASH_BYTES;
+/// A value is the token of the version that it was made under, what is known of the body as identity,
+/// then the body.
+const HEAD_BYTES: usize = Token::LENGTH + Digest::LENGTH;
 /// Room for a value before any was seen.
 const FIRST_GUESS: usize = 1 << 20;
 /// Entries on their way to Redis at a time; each is copied once into the driver's buffer.
@@ -149,7 +148,7 @@ impl Redis {
         let Some((head, _)) = value.split_first_chunk::<HEAD_BYTES>() else {
             return Err(Fault::Failed(format!("Redis: {name} is not an entry of ours").into()));
         };
-        let (made_under, hash) = head.split_at(Token::LENGTH);
+        let (made_under, digest) = head.split_at(Token::LENGTH);
         let left = match (ttl_ms, self.settings.invalidation) {
             (-1, Invalidation::None) => FOR_EVER,
             // It was kept without an end, before an edit gave it one.
@@ -160,13 +159,13 @@ impl Redis {
         if self.tokens.is_some() && made_under != token.as_bytes() {
             return Ok(Found { entry: None, version });
         }
-        let hash = Fingerprint(u128::from_be_bytes(hash.try_into().expect("it is as long")));
+        let digest = Digest::from_bytes(digest.try_into().expect("it is as long"));
         match value.len().checked_sub(most) {
             // In memory already; whether the budget has room for the difference changes nothing.
             Some(more) => drop(charge.try_add(more)),
             None => charge.release(most - value.len()),
         }
-        let body = Whole::charged(value.slice(HEAD_BYTES..), value.len(), hash, charge);
+        let body = Whole::charged(value.slice(HEAD_BYTES..), value.len(), digest, charge);
         Ok(Found { entry: Some(Entry { body, expires: asked + left, version }), version })
     }
 
@@ -236,7 +235,7 @@ impl ToRedisArgs for Value<'_> {
         let mut argument = out.writer_for_next_arg();
         let Entry { body, version, .. } = self.0;
         argument.write_all(version.token.as_bytes()).expect(INFALLIBLE);
-        argument.write_all(&body.hash().0.to_be_bytes()).expect(INFALLIBLE);
+        argument.write_all(&body.digest().to_bytes()).expect(INFALLIBLE);
         for chunk in body.chunks() {
             argument.write_all(chunk).expect(INFALLIBLE);
         }
