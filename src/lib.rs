@@ -3,7 +3,8 @@
 //!
 //! A request is a straight line through the modules, and imports point one way:
 //!
-//! - [`query`], [`rows`]: the domain words, and rows on their way. They import nothing of ours.
+//! - [`query`], [`catalogue`], [`rows`]: the domain words of reading and of writing, and rows on their
+//!   way.
 //! - [`encode`]: rows to bytes, within a memory budget.
 //! - [`store`]: strategies: an access method over a backend, with a cache around it.
 //! - [`http`]: parse, answer, measure.
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod connector;

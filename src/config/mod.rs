@@ -15,6 +15,7 @@ mod restart;
 mod url;
 mod visitors;
 mod warnings;
+mod writes;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use redis::RootCertificates;
 pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};
 pub use url::{DatabaseUrl, RedisUrl};
 pub use visitors::{CorsOrigins, Quota, RateLimit};
+pub use writes::Writes;
 
 /// The strategies that always exist: the endpoints under `/products`.
 pub const STANDARD_STRATEGIES: [&str; 3] = ["direct", "pooled", "cached"];
@@ -44,6 +46,9 @@ pub trait PluginCheck {
     /// Every problem with this choice on this database, each as a sentence; empty when there is
     /// none.
     fn problems(&self, kind: PluginKind, choice: &PluginChoice, on: &Database) -> Vec<String>;
+
+    /// Whether this access method can hold statements together, as a transaction needs it.
+    fn transacts(&self, access: &PluginChoice) -> bool;
 
     /// What is wrong with a database URL of the right scheme; the caller says where it stands.
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String>;

@@ -13,6 +13,7 @@ use super::redis::{RootCertificates, redis};
 use super::url::{DatabaseUrl, RedisUrl};
 use super::visitors::{CorsOrigins, RateLimit, cors_origins, header_size, rate_limit};
 use super::warnings::warnings;
+use super::writes::{Writes, writes};
 use super::{Health, PluginCheck, PluginKind, STANDARD_STRATEGIES};
 
 /// A configuration in which every rule holds.
@@ -30,6 +31,8 @@ pub struct Config {
     pub health: Health,
     /// The data set.
     pub seed: Seed,
+    /// How products and orders are written.
+    pub writes: Writes,
     /// How much one client may ask for.
     pub rate_limit: RateLimit,
     /// Every strategy, by name; the standard ones are among them.
@@ -59,6 +62,7 @@ pub struct Server {
     pub max_connections: usize,
     pub max_header_size: usize,
     pub max_url_size: usize,
+    pub max_body_size: usize,
     pub cors_origins: CorsOrigins,
     pub header_timeout: Duration,
     pub request_timeout: Duration,
@@ -119,6 +123,7 @@ pub struct Cache {
     pub ttl_jitter: f64,
     pub max_entry: usize,
     pub memory_size: usize,
+    pub categories_ttl: Duration,
     pub coalesce: bool,
     pub compress: bool,
 }
@@ -253,6 +258,7 @@ pub(super) fn resolve(
             problems.push(format!("`strategies.{name}` is missing; it serves /products/{name}"));
         }
     }
+    let writes = writes(file.writes, &strategies, plugins, problems);
     let urls = strategies.iter().map(|s: &Strategy| &s.database_url).chain([&database.url]);
     let urls: HashSet<_> = urls.filter(|url| **url != missing_url()).collect();
     problems.extend(urls.into_iter().filter_map(|url| {
@@ -271,6 +277,7 @@ pub(super) fn resolve(
         cache,
         health,
         seed,
+        writes,
         rate_limit,
         strategies,
         warnings,
@@ -311,6 +318,7 @@ fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
         max_connections: raw.max_connections,
         max_header_size: header_size(&raw, problems),
         max_url_size: raw.max_url_size.as_u64() as usize,
+        max_body_size: raw.max_body_size.as_u64() as usize,
         cors_origins: cors_origins(&raw.cors_origins, problems),
         header_timeout: raw.header_timeout,
         request_timeout: raw.request_timeout,
@@ -391,6 +399,7 @@ fn cache(raw: file::Cache, problems: &mut Vec<String>) -> Cache {
         ttl_jitter: raw.ttl_jitter,
         max_entry: raw.max_entry.as_u64() as usize,
         memory_size: raw.memory_size.as_u64() as usize,
+        categories_ttl: raw.categories_ttl,
         coalesce: raw.coalesce,
         compress: raw.compress,
     }

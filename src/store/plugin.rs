@@ -30,6 +30,7 @@ type WrapCache = fn(&PluginChoice, Arc<dyn Source>, CacheSetup) -> Result<Wrappe
 #[derive(Clone)]
 struct AccessEntry {
     name: &'static str,
+    transacts: bool,
     problems: fn(&PluginChoice, &Database) -> Vec<String>,
     connections: fn(&PluginChoice, &Database) -> Option<usize>,
     open: OpenAccess,
@@ -60,6 +61,7 @@ impl Plugins {
         self.access.retain(|entry| entry.name != P::NAME);
         self.access.push(AccessEntry {
             name: P::NAME,
+            transacts: P::TRANSACTS,
             problems: |choice, database| match options::<P::Options>(choice) {
                 Ok(options) => P::problems(&options, database),
                 Err(problems) => problems,
@@ -141,6 +143,10 @@ impl PluginCheck for Plugins {
             PluginKind::Cache => self.cache_entry(choice).map(|entry| (entry.problems)(choice)),
         };
         found.unwrap_or_else(|problem| vec![problem])
+    }
+
+    fn transacts(&self, access: &PluginChoice) -> bool {
+        self.access_entry(access).is_ok_and(|entry| entry.transacts)
     }
 
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String> {
