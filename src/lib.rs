@@ -7,6 +7,7 @@
 //!   way.
 //! - [`encode`]: rows to bytes, within a memory budget.
 //! - [`store`]: strategies: an access method over a backend, with a cache around it.
+//! - [`auth`]: users, passwords and tokens.
 //! - [`http`]: parse, answer, measure.
 //! - [`server`]: wiring and the accept loop.
 //!
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod auth;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

@@ -19,6 +19,7 @@ pub(super) struct File {
     pub seed: Seed,
     pub writes: super::writes::File,
     pub rate_limit: RateLimit,
+    pub auth: super::auth::File,
     pub strategies: BTreeMap<String, Strategy>,
 }
 

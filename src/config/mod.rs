@@ -3,6 +3,7 @@
 //! Knows which keys there are and how they depend on each other; plugins check their own options
 //! through [`PluginCheck`]. Nothing here opens a connection.
 
+mod auth;
 mod database_url;
 mod file;
 mod health;
@@ -20,6 +21,7 @@ mod writes;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use auth::{Auth, KEY_BYTES, KeySource, SignInStore, SigningKey, parse_keys};
 pub use file::{Backend, LogFormat, PreparedStatements, Recycle, SslMode};
 pub use health::Health;
 pub use layers::{DEFAULTS, Environment};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
+use super::auth::{Auth, auth};
 use super::database_url::{checked_url, database_url, missing_url};
 use super::file::{self, Backend, File, LogFormat, PreparedStatements, Recycle};
 use super::redis::{RootCertificates, redis};
@@ -35,6 +36,8 @@ pub struct Config {
     pub writes: Writes,
     /// How much one client may ask for.
     pub rate_limit: RateLimit,
+    /// Who may write.
+    pub auth: Auth,
     /// Every strategy, by name; the standard ones are among them.
     pub strategies: Vec<Strategy>,
     /// Combinations that are legal but unwise, each with its arithmetic.
@@ -177,6 +180,7 @@ impl Config {
             mask(&mut root, &[section, key], |url| DatabaseUrl::new(url).to_string());
         }
         mask(&mut root, &["database", "password"], |_| "***".into());
+        mask(&mut root, &["auth", "signing_key"], |_| "***".into());
         for strategy in &self.strategies {
             mask(&mut root, &["strategies", &strategy.name, "database_url"], |url| {
                 DatabaseUrl::new(url).to_string()
@@ -247,6 +251,7 @@ pub(super) fn resolve(
     }
     let log = log(file.log, problems);
     let rate_limit = rate_limit(file.rate_limit, problems);
+    let auth = auth(file.auth, &database, problems);
     let health = file.health;
     health.check(problems);
     let mut strategies = Vec::new();
@@ -279,6 +284,7 @@ pub(super) fn resolve(
         seed,
         writes,
         rate_limit,
+        auth,
         strategies,
         warnings,
         files,
@@ -289,7 +295,12 @@ pub(super) fn resolve(
 /// The files that `file` names and that are read now.
 fn files(file: &File) -> Vec<PathBuf> {
     let (database, cache) = (&file.database, &file.cache);
-    let named = [&database.password_file, &cache.redis_password_file, &cache.redis_root_cert];
+    let named = [
+        &database.password_file,
+        &cache.redis_password_file,
+        &cache.redis_root_cert,
+        &file.auth.signing_key_file,
+    ];
     named.into_iter().flatten().cloned().collect()
 }
 

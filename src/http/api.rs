@@ -23,19 +23,22 @@ pub(super) struct Api {
 }
 
 #[derive(Tags)]
-enum Tag {
+pub(super) enum Tag {
     /// One query, three ways.
     Products,
     /// Every configured way.
     Strategies,
+    /// Who may write. Reading needs no sign-in.
+    #[oai(rename = "Sign-in")]
+    SignIn,
     /// How the service is doing.
     Observe,
 }
 
 /// The request as its handler needs it, besides its parameters.
-struct Asked<'a> {
-    headers: &'a HeaderMap,
-    info: &'a Arc<RequestInfo>,
+pub(super) struct Asked<'a> {
+    pub headers: &'a HeaderMap,
+    pub info: &'a Arc<RequestInfo>,
 }
 
 impl<'a> FromRequest<'a> for Asked<'a> {

@@ -15,6 +15,9 @@ use crate::store::{ErrorKind, StoreError};
 /// The media type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// What to do without a token, or with one that does not hold.
+pub(super) const SIGN_IN: &str = "This needs a token that holds: POST /auth/login gives one, to be sent as `Authorization: Bearer TOKEN`.";
+
 /// A problem document (RFC 9457).
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Problem", skip_serializing_if_is_none)]
@@ -52,6 +55,7 @@ pub(super) struct Problem {
     detail: String,
     errors: Option<Vec<ParameterProblem>>,
     allow: Option<String>,
+    retry_after: Option<u64>,
 }
 
 /// The kinds of problem that there are.
@@ -59,13 +63,19 @@ pub(super) struct Problem {
 pub(super) enum Kind {
     BadParameter,
     BadRequest,
+    Unauthorized,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
     UrlTooLong,
+    BodyTimeout,
+    BodyTooLarge,
+    MediaType,
     RateLimited,
+    TooManyFailures,
     Internal,
     Saturated,
+    AuthUnavailable,
     Conflict,
     Taken,
     Unreachable,
@@ -101,6 +111,9 @@ impl Kind {
                 (StatusCode::BAD_REQUEST, "bad-parameter", "A parameter was refused")
             }
             Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request was refused"),
+            Kind::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "You are not signed in")
+            }
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Kind::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -111,6 +124,23 @@ impl Kind {
                 (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Only JSON is served here")
             }
             Kind::UrlTooLong => (StatusCode::URI_TOO_LONG, "url-too-long", "The URL is too long"),
+            Kind::BodyTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body did not come in time")
+            }
+            Kind::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
+            }
+            Kind::MediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Only JSON is taken here")
+            }
+            Kind::TooManyFailures => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many sign-ins failed")
+            }
+            Kind::AuthUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "auth-unavailable",
+                "Nobody can be asked who is signed in",
+            ),
             Kind::RateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "This client asks for too much")
             }
@@ -148,7 +178,18 @@ impl Kind {
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: None, allow: None }
+        Self { kind, detail: detail.into(), errors: None, allow: None, retry_after: None }
+    }
+
+    /// 401: why, and what to do.
+    pub fn unauthorized(detail: &str) -> Self {
+        Self::new(Kind::Unauthorized, detail)
+    }
+
+    /// The same problem with the whole seconds after which to come back.
+    pub fn retry_after(mut self, time: std::time::Duration) -> Self {
+        self.retry_after = Some((time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1));
+        self
     }
 
     /// 405, naming the methods that are allowed.
@@ -217,6 +258,7 @@ impl Problem {
             return Self::bad_parameters(vec![InvalidParameter { name: "id".into(), reason }]);
         }
         match error.status() {
+            StatusCode::UNAUTHORIZED => Self::unauthorized(SIGN_IN),
             StatusCode::NOT_FOUND => {
                 Self::new(Kind::NotFound, "No such path. GET / lists what there is.")
             }
@@ -240,6 +282,13 @@ impl Problem {
         let mut response = Response::builder().status(status).content_type(PROBLEM_JSON).body(body);
         if let Some(seconds) = self.kind.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == Kind::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         if let Some(allow) = self.allow.and_then(|allow| allow.try_into().ok()) {
             response.headers_mut().insert(header::ALLOW, allow);

@@ -2,6 +2,7 @@
 
 mod answer;
 mod api;
+mod body;
 mod client;
 mod cors;
 mod error;
@@ -18,6 +19,8 @@ mod reports;
 mod request;
 mod sampler;
 mod service;
+mod sign_in;
+mod signed_in;
 mod spec;
 mod stats;
 
@@ -34,8 +37,10 @@ pub use observed::Observed;
 pub use rate_limit::RateLimit;
 pub use sampler::Sampler;
 pub use service::Service;
+pub use signed_in::SignedIn;
 pub use spec::{openapi_json, openapi_yaml};
 
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::encode::Budget;
 use crate::store::{Strategies, Versions};
@@ -54,6 +59,8 @@ pub struct State {
     pub rate_limited: Counter,
     /// Which answers of before a write are old.
     pub versions: Arc<Versions>,
+    /// Who may write, read once a request.
+    pub auth: ArcSwap<Auth>,
     /// The memory that bodies share.
     pub budget: Budget,
     /// What the background sampler saw last.

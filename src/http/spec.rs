@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::Api;
 use super::error::PROBLEM_JSON;
+use super::sign_in::SignInApi;
 use super::{State, parameters};
 
 /// The finished document and what is read from it.
@@ -59,8 +60,9 @@ pub fn openapi_yaml() -> String {
 }
 
 /// The poem-openapi service over `state`, which routes what the spec describes.
-pub(super) fn service(state: Arc<State>) -> OpenApiService<Api, ()> {
-    OpenApiService::new(Api { state }, TITLE, env!("CARGO_PKG_VERSION"))
+pub(super) fn service(state: Arc<State>) -> OpenApiService<(Api, SignInApi), ()> {
+    let apis = (Api { state: state.clone() }, SignInApi { state });
+    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
 }
 
 const TITLE: &str = "Poolwise";
@@ -74,11 +76,11 @@ struct Described;
 
 impl OpenApi for Described {
     fn meta() -> Vec<MetaApi> {
-        Api::meta()
+        <(Api, SignInApi)>::meta()
     }
 
     fn register(registry: &mut Registry) {
-        Api::register(registry);
+        <(Api, SignInApi)>::register(registry);
     }
 
     fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
@@ -95,7 +97,7 @@ fn document() -> Value {
     let mut document: Value = serde_json::from_str(&derived()).expect("poem-openapi writes JSON");
     // By importance, not by name.
     if let Some(tags) = document["tags"].as_array_mut() {
-        let order = ["Products", "Strategies", "Observe"];
+        let order = ["Products", "Strategies", "Sign-in", "Observe"];
         tags.sort_by_key(|tag| order.iter().position(|name| tag["name"] == *name));
     }
     document["servers"] = json!([{ "url": "/", "description": "This server" }]);

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use live::Sources;
 
 use self::patience::Patience;
+use crate::auth::Auth;
 use crate::config::{self, Config};
 use crate::encode::{BodyLimits, Budget};
 use crate::http::{Following, Front, Health, RateLimit, Sampler, Service, State, Watching};
@@ -50,6 +51,8 @@ pub async fn prepare(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    // Before anything is loaded: a missing key ends the start.
+    let auth = Auth::new(&config)?;
     let backends = Backends::new(&config)?;
     let patience = Patience::of(&config);
     patience.databases(&config, &backends).await?;
@@ -82,6 +85,7 @@ pub async fn prepare(
         config: ArcSwap::from_pointee(config),
         following: ArcSwap::from_pointee(following),
         versions: Default::default(),
+        auth: ArcSwap::from_pointee(auth),
         budget,
         sampler,
         started: Instant::now(),

@@ -62,6 +62,7 @@ pub(super) fn fragments() -> Fragments {
 /// Where the texts of commands stand.
 const TEXTS: &[&str] = &[
     include_str!("../../../../sql/mysql/products_write.sql"),
+    include_str!("../../../../sql/mysql/users.sql"),
     include_str!("../../../../sql/mysql/orders.sql"),
 ];
 

@@ -54,6 +54,7 @@ pub(super) fn fragments() -> Fragments {
 /// Where the texts of commands stand.
 const TEXTS: &[&str] = &[
     include_str!("../../../../sql/postgres/products_write.sql"),
+    include_str!("../../../../sql/postgres/users.sql"),
     include_str!("../../../../sql/postgres/orders.sql"),
 ];
 

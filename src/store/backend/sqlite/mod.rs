@@ -42,6 +42,7 @@ pub(super) struct Sqlite {
 /// Where the texts of commands stand.
 const TEXTS: &[&str] = &[
     include_str!("../../../../sql/sqlite/products_write.sql"),
+    include_str!("../../../../sql/sqlite/users.sql"),
     include_str!("../../../../sql/sqlite/orders.sql"),
 ];
 

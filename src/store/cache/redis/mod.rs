@@ -23,7 +23,7 @@ use crate::encode::{Budget, Fingerprint, Whole};
 use crate::observe::BreakerView;
 use crate::redis_client::{Client, Nodes};
 use crate::store::{ErrorKind, Source, StoreError};
-use lines::{Lines, Size};
+pub(crate) use lines::{Lines, Size};
 
 /// A value is the 128-bit hash of the body as identity, then the body.
 const HASH_BYTES: usize = 16;
