@@ -9,7 +9,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, OpenApi, Tags};
 
 use super::State;
-use super::answer::{Many, One, Products, answer};
+use super::answer::{Many, Products, answer};
 use super::error::{Kind, Problem};
 use super::health::{HealthAnswer, Liveness, ReadyAnswer};
 use super::parameters::{ListQuery, NoQuery};
@@ -26,6 +26,8 @@ pub(super) struct Api {
 pub(super) enum Tag {
     /// One query, three ways.
     Products,
+    /// Taken out of the stock, seen by whoever placed them.
+    Orders,
     /// Every configured way.
     Strategies,
     /// Who may write. Reading needs no sign-in.
@@ -106,25 +108,6 @@ impl Api {
     )]
     async fn cached(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
         self.list("cached", &query.0, &asked).await
-    }
-
-    /// One product
-    #[oai(
-        path = "/products/:id",
-        method = "get",
-        operation_id = "get_product",
-        tag = "Tag::Products"
-    )]
-    async fn product(
-        &self,
-        id: Path<i64>,
-        _none: NoQuery,
-        asked: Asked<'_>,
-    ) -> Result<Products<One>, Problem> {
-        let pooled = self.state.strategies.load().get("pooled").cloned();
-        let pooled = pooled.expect("config always has it");
-        let timeout = self.state.config.load().server.request_timeout;
-        answer(&pooled, &ProductQuery::by_id(id.0), asked.headers, asked.info, timeout).await
     }
 
     /// Products, through any configured strategy

@@ -20,6 +20,9 @@ use crate::query::InvalidParameter;
 /// not see an answer on a connection that closes.
 const READ_AND_DROPPED: usize = 16 << 20;
 
+/// The media type of a JSON document.
+pub(super) const JSON: &[&str] = &["application/json"];
+
 /// What a body says, checked field by field.
 pub(super) trait FromFields: Sized {
     /// What the spec says of it.
@@ -122,11 +125,20 @@ fn shown(name: &str) -> &str {
     &name[..end]
 }
 
-async fn read(request: &Request, body: &mut RequestBody, most: usize) -> Result<Vec<u8>, Problem> {
+/// The bytes of a body of one of `media_types`, at most `most` of them.
+async fn read(
+    request: &Request,
+    body: &mut RequestBody,
+    (most, media_types): (usize, &[&str]),
+) -> Result<Vec<u8>, Problem> {
     let media_type = request.header(header::CONTENT_TYPE).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        let detail = "Send the body as JSON, with `Content-Type: application/json`.";
+    let coding = request.header(header::CONTENT_ENCODING).unwrap_or("identity");
+    if !media_types.iter().any(|known| media_type.eq_ignore_ascii_case(known))
+        || !coding.eq_ignore_ascii_case("identity")
+    {
+        let known = media_types.join(" or ");
+        let detail = format!("Send the body as JSON, with `Content-Type: {known}`, uncompressed.");
         return Err(Problem::new(Kind::MediaType, detail));
     }
     let too_large = || {
@@ -134,7 +146,10 @@ async fn read(request: &Request, body: &mut RequestBody, most: usize) -> Result<
         Problem::new(Kind::BodyTooLarge, detail)
     };
     let announced = request.header(header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-    if announced.is_some_and(|bytes: usize| bytes > READ_AND_DROPPED) {
+    // Who asks before sending has not begun.
+    let longest =
+        if request.headers().contains_key(header::EXPECT) { most } else { READ_AND_DROPPED };
+    if announced.is_some_and(|bytes: usize| bytes > longest) {
         return Err(too_large());
     }
     let unreadable = |_| Problem::new(Kind::BadRequest, "The body ended before it was whole.");
@@ -160,6 +175,22 @@ async fn read(request: &Request, body: &mut RequestBody, most: usize) -> Result<
     if dropped > 0 { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// The same within the time of the request.
+pub(super) async fn read_in_time(
+    request: &Request,
+    body: &mut RequestBody,
+    bounds: (usize, &[&str]),
+) -> Result<Vec<u8>, Problem> {
+    let state = request.data::<std::sync::Arc<State>>();
+    let limit =
+        state.map_or(Duration::from_secs(30), |state| state.config.load().server.request_timeout);
+    let bytes = tokio::time::timeout(limit, read(request, body, bounds)).await;
+    bytes.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(limit);
+        Err(Problem::new(Kind::BodyTimeout, format!("It was not whole within {limit}.")))
+    })
+}
+
 impl<'a, T: FromFields> ApiExtractor<'a> for Body<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
@@ -181,14 +212,7 @@ impl<'a, T: FromFields> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<Self::ParamType>,
     ) -> poem::Result<Self> {
-        let limit = request.data::<std::sync::Arc<State>>();
-        let limit = limit
-            .map_or(Duration::from_secs(30), |state| state.config.load().server.request_timeout);
-        let bytes = tokio::time::timeout(limit, read(request, body, T::MOST_BYTES)).await;
-        let bytes = bytes.map_err(|_| {
-            let limit = humantime::format_duration(limit);
-            Problem::new(Kind::BodyTimeout, format!("It was not whole within {limit}."))
-        })??;
+        let bytes = read_in_time(request, body, (T::MOST_BYTES, JSON)).await?;
         Ok(Self(parse(&bytes)?))
     }
 }

@@ -9,7 +9,9 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 
+use crate::catalogue::Invalid;
 use crate::query::InvalidParameter;
+use crate::store::write::Shortage;
 use crate::store::{ErrorKind, StoreError};
 
 /// The media type of every error.
@@ -34,18 +36,37 @@ pub(super) struct Document {
     detail: String,
     /// The request's id, to be looked up in the log.
     request_id: String,
-    /// The parameters that were refused.
+    /// The parameters, or the places of the body, that were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<ParameterProblem>>,
+    /// The products of which there is not enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    products: Option<Vec<ShortProduct>>,
 }
 
-/// A query parameter that was refused.
+/// A parameter, or a place of the body, that was refused.
 #[derive(Debug, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
 pub(super) struct ParameterProblem {
     /// The parameter's name.
-    parameter: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+    /// The place of the body, as a JSON pointer (RFC 6901).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
     /// What is wrong with it and what is allowed.
     reason: String,
+}
+
+/// A product of which there is not enough.
+#[derive(Debug, Object, Serialize)]
+pub(super) struct ShortProduct {
+    /// The product's number.
+    product_id: i64,
+    /// So many were asked for.
+    asked: i64,
+    /// So many there are.
+    available: i64,
 }
 
 /// An error on its way to the client.
@@ -54,6 +75,7 @@ pub(super) struct Problem {
     kind: Kind,
     detail: String,
     errors: Option<Vec<ParameterProblem>>,
+    products: Option<Vec<ShortProduct>>,
     allow: Option<String>,
     retry_after: Option<u64>,
 }
@@ -83,6 +105,15 @@ pub(super) enum Kind {
     Starting,
     TooLarge,
     Timeout,
+    BadBody,
+    NotEnough,
+    UnknownProduct,
+    TotalTooLarge,
+    KeyInUse,
+    KeyReused,
+    NoPrecondition,
+    Stale,
+    UnknownOutcome,
 }
 
 impl Kind {
@@ -167,18 +198,53 @@ impl Kind {
                 "The answer does not fit into memory",
             ),
             Kind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long"),
+            Kind::BadBody => (StatusCode::BAD_REQUEST, "bad-body", "The body was refused"),
+            Kind::NotEnough => (StatusCode::CONFLICT, "not-enough", "There is not enough of it"),
+            Kind::UnknownProduct => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unknown-product", "There is no such product")
+            }
+            Kind::TotalTooLarge => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "total-too-large", "The order is too large")
+            }
+            Kind::KeyInUse => {
+                (StatusCode::CONFLICT, "key-in-use", "The first request is still under way")
+            }
+            Kind::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-reused",
+                "Another request had this Idempotency-Key",
+            ),
+            Kind::NoPrecondition => {
+                (StatusCode::PRECONDITION_REQUIRED, "if-match-missing", "If-Match is missing")
+            }
+            Kind::Stale => {
+                (StatusCode::PRECONDITION_FAILED, "stale", "The product is no longer what you know")
+            }
+            Kind::UnknownOutcome => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unknown-outcome",
+                "It is not known whether it took place",
+            ),
         }
     }
 
     /// Seconds after which to come back, where that is worth it.
     fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Kind::Saturated | Kind::Conflict | Kind::Starting).then_some("1")
+        let soon = [Kind::Saturated, Kind::Conflict, Kind::Starting, Kind::KeyInUse];
+        soon.contains(&self).then_some("1")
     }
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: None, allow: None, retry_after: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: None,
+            products: None,
+            allow: None,
+            retry_after: None,
+        }
     }
 
     /// 401: why, and what to do.
@@ -207,10 +273,36 @@ impl Problem {
         problem.errors = Some(
             refused
                 .into_iter()
-                .map(|bad| ParameterProblem { parameter: bad.name, reason: bad.reason })
+                .map(|bad| ParameterProblem {
+                    parameter: Some(bad.name),
+                    pointer: None,
+                    reason: bad.reason,
+                })
                 .collect(),
         );
         problem
+    }
+
+    /// The same, naming places of the body.
+    pub fn at(mut self, refused: impl IntoIterator<Item = Invalid>) -> Self {
+        let refused = refused.into_iter().map(|bad| ParameterProblem {
+            parameter: None,
+            pointer: Some(bad.pointer),
+            reason: bad.reason,
+        });
+        self.errors = Some(refused.collect());
+        self
+    }
+
+    /// The same, naming products of which there is not enough.
+    pub fn short_of(mut self, shortages: &[Shortage]) -> Self {
+        let of = |short: &Shortage| ShortProduct {
+            product_id: short.product_id,
+            asked: short.asked,
+            available: short.available,
+        };
+        self.products = Some(shortages.iter().map(of).collect());
+        self
     }
 
     /// What a failure of the store means to the client; its detail is for the log only.
@@ -277,6 +369,7 @@ impl Problem {
             detail: self.detail,
             request_id: request_id.into(),
             errors: self.errors,
+            products: self.products,
         };
         let body = serde_json::to_vec(&document).expect("a document of strings is JSON");
         let mut response = Response::builder().status(status).content_type(PROBLEM_JSON).body(body);

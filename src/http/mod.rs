@@ -5,6 +5,7 @@ mod api;
 mod body;
 mod client;
 mod cors;
+mod document;
 mod error;
 mod front;
 mod health;
@@ -12,8 +13,10 @@ mod landing;
 mod live;
 mod negotiate;
 mod observed;
+mod orders_api;
 mod page;
 mod parameters;
+mod products_api;
 mod rate_limit;
 mod reports;
 mod request;
@@ -22,7 +25,10 @@ mod service;
 mod sign_in;
 mod signed_in;
 mod spec;
+mod spec_writes;
 mod stats;
+mod write;
+mod written;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +49,8 @@ pub use spec::{openapi_json, openapi_yaml};
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::encode::Budget;
+use crate::observe::Throttle;
+use crate::store::write::Categories;
 use crate::store::{Strategies, Versions};
 
 /// What every request can see.
@@ -61,6 +69,10 @@ pub struct State {
     pub versions: Arc<Versions>,
     /// Who may write, read once a request.
     pub auth: ArcSwap<Auth>,
+    /// The categories as they were counted last.
+    pub categories: Categories,
+    /// When old idempotency keys were forgotten last.
+    pub forgetting: Throttle,
     /// The memory that bodies share.
     pub budget: Budget,
     /// What the background sampler saw last.
