@@ -3,9 +3,11 @@
 //!
 //! A request is a straight line through the modules, and imports point one way:
 //!
-//! - [`query`], [`rows`]: the domain words, and rows on their way. They import nothing of ours.
+//! - [`query`], [`catalogue`], [`rows`]: the domain words of reading and of writing, and rows on their
+//!   way.
 //! - [`encode`]: rows to bytes, within a memory budget.
 //! - [`store`]: strategies: an access method over a backend, with a cache around it.
+//! - [`auth`]: users, passwords and tokens.
 //! - [`http`]: parse, answer, measure.
 //! - [`server`]: wiring and the accept loop.
 //!
@@ -20,6 +22,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod auth;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod connector;

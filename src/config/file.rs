@@ -17,7 +17,9 @@ pub(super) struct File {
     pub cache: Cache,
     pub health: super::Health,
     pub seed: Seed,
+    pub writes: super::writes::File,
     pub rate_limit: RateLimit,
+    pub auth: super::auth::File,
     pub strategies: BTreeMap<String, Strategy>,
 }
 
@@ -28,6 +30,7 @@ pub(super) struct Server {
     pub max_connections: usize,
     pub max_header_size: ByteSize,
     pub max_url_size: ByteSize,
+    pub max_body_size: ByteSize,
     #[serde(deserialize_with = "super::list::read")]
     pub cors_origins: Vec<String>,
     #[serde(with = "humantime_serde")]
@@ -230,6 +233,8 @@ pub(super) struct Cache {
     pub ttl_jitter: f64,
     pub max_entry: ByteSize,
     pub memory_size: ByteSize,
+    #[serde(with = "humantime_serde")]
+    pub categories_ttl: Duration,
     pub coalesce: bool,
     pub compress: bool,
 }

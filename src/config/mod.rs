@@ -3,6 +3,7 @@
 //! Knows which keys there are and how they depend on each other; plugins check their own options
 //! through [`PluginCheck`]. Nothing here opens a connection.
 
+mod auth;
 mod database_url;
 mod file;
 mod health;
@@ -15,10 +16,12 @@ mod restart;
 mod url;
 mod visitors;
 mod warnings;
+mod writes;
 
 use std::fmt;
 use std::path::PathBuf;
 
+pub use auth::{Auth, KEY_BYTES, KeySource, SignInStore, SigningKey, parse_keys};
 pub use file::{Backend, Invalidation, LogFormat, PreparedStatements, Recycle, SslMode};
 pub use health::Health;
 pub use layers::{DEFAULTS, Environment};
@@ -26,6 +29,7 @@ pub use redis::RootCertificates;
 pub use resolve::{Cache, Config, Database, Log, PluginChoice, Seed, Server, Strategy};
 pub use url::{DatabaseUrl, RedisUrl};
 pub use visitors::{CorsOrigins, Quota, RateLimit};
+pub use writes::Writes;
 
 /// The strategies that always exist: the endpoints under `/products`.
 pub const STANDARD_STRATEGIES: [&str; 3] = ["direct", "pooled", "cached"];
@@ -49,6 +53,9 @@ pub trait PluginCheck {
     fn conflicts(&self, _choice: &PluginChoice, _cache: &Cache, _replicas: u32) -> Vec<String> {
         Vec::new()
     }
+
+    /// Whether this access method can hold statements together, as a transaction needs it.
+    fn transacts(&self, access: &PluginChoice) -> bool;
 
     /// What is wrong with a database URL of the right scheme; the caller says where it stands.
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String>;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
+use super::auth::{Auth, auth};
 use super::database_url::{checked_url, database_url, missing_url};
 use super::file::{self, Backend, File, Invalidation, LogFormat, PreparedStatements, Recycle};
 use super::redis::{RootCertificates, redis};
 use super::url::{DatabaseUrl, RedisUrl};
 use super::visitors::{CorsOrigins, RateLimit, cors_origins, header_size, rate_limit};
 use super::warnings::warnings;
+use super::writes::{Writes, writes};
 use super::{Health, PluginCheck, PluginKind, STANDARD_STRATEGIES};
 
 /// A configuration in which every rule holds.
@@ -30,8 +32,12 @@ pub struct Config {
     pub health: Health,
     /// The data set.
     pub seed: Seed,
+    /// How products and orders are written.
+    pub writes: Writes,
     /// How much one client may ask for.
     pub rate_limit: RateLimit,
+    /// Who may write.
+    pub auth: Auth,
     /// Every strategy, by name; the standard ones are among them.
     pub strategies: Vec<Strategy>,
     /// Combinations that are legal but unwise, each with its arithmetic.
@@ -59,6 +65,7 @@ pub struct Server {
     pub max_connections: usize,
     pub max_header_size: usize,
     pub max_url_size: usize,
+    pub max_body_size: usize,
     pub cors_origins: CorsOrigins,
     pub header_timeout: Duration,
     pub request_timeout: Duration,
@@ -121,6 +128,7 @@ pub struct Cache {
     pub ttl_jitter: f64,
     pub max_entry: usize,
     pub memory_size: usize,
+    pub categories_ttl: Duration,
     pub coalesce: bool,
     pub compress: bool,
 }
@@ -174,6 +182,7 @@ impl Config {
             mask(&mut root, &[section, key], |url| DatabaseUrl::new(url).to_string());
         }
         mask(&mut root, &["database", "password"], |_| "***".into());
+        mask(&mut root, &["auth", "signing_key"], |_| "***".into());
         for strategy in &self.strategies {
             mask(&mut root, &["strategies", &strategy.name, "database_url"], |url| {
                 DatabaseUrl::new(url).to_string()
@@ -244,6 +253,7 @@ pub(super) fn resolve(
     }
     let log = log(file.log, problems);
     let rate_limit = rate_limit(file.rate_limit, problems);
+    let auth = auth(file.auth, &database, problems);
     let health = file.health;
     health.check(problems);
     let mut strategies = Vec::new();
@@ -260,6 +270,7 @@ pub(super) fn resolve(
             problems.push(format!("`strategies.{name}` is missing; it serves /products/{name}"));
         }
     }
+    let writes = writes(file.writes, &strategies, plugins, problems);
     let urls = strategies.iter().map(|s: &Strategy| &s.database_url).chain([&database.url]);
     let urls: HashSet<_> = urls.filter(|url| **url != missing_url()).collect();
     problems.extend(urls.into_iter().filter_map(|url| {
@@ -278,7 +289,9 @@ pub(super) fn resolve(
         cache,
         health,
         seed,
+        writes,
         rate_limit,
+        auth,
         strategies,
         warnings,
         files,
@@ -289,7 +302,12 @@ pub(super) fn resolve(
 /// The files that `file` names and that are read now.
 fn files(file: &File) -> Vec<PathBuf> {
     let (database, cache) = (&file.database, &file.cache);
-    let named = [&database.password_file, &cache.redis_password_file, &cache.redis_root_cert];
+    let named = [
+        &database.password_file,
+        &cache.redis_password_file,
+        &cache.redis_root_cert,
+        &file.auth.signing_key_file,
+    ];
     named.into_iter().flatten().cloned().collect()
 }
 
@@ -318,6 +336,7 @@ fn server(raw: file::Server, problems: &mut Vec<String>) -> Server {
         max_connections: raw.max_connections,
         max_header_size: header_size(&raw, problems),
         max_url_size: raw.max_url_size.as_u64() as usize,
+        max_body_size: raw.max_body_size.as_u64() as usize,
         cors_origins: cors_origins(&raw.cors_origins, problems),
         header_timeout: raw.header_timeout,
         request_timeout: raw.request_timeout,
@@ -401,6 +420,7 @@ fn cache(raw: file::Cache, problems: &mut Vec<String>) -> Cache {
         ttl_jitter: raw.ttl_jitter,
         max_entry: raw.max_entry.as_u64() as usize,
         memory_size: raw.memory_size.as_u64() as usize,
+        categories_ttl: raw.categories_ttl,
         coalesce: raw.coalesce,
         compress: raw.compress,
     }

@@ -5,7 +5,10 @@ use super::resolve::Config;
 impl Config {
     /// Whether an edit has changed nothing, in what was written or in the files that it names.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.merged == other.merged && self.database == other.database && self.cache == other.cache
+        self.merged == other.merged
+            && self.database == other.database
+            && self.cache == other.cache
+            && self.auth == other.auth
     }
 
     /// This configuration as far as it can take effect beside `running`, and the keys that keep the

@@ -243,6 +243,13 @@ const DIGIT_PAIRS: [[u8; 2]; 100] = {
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
+/// An instant as it stands in an answer, without quotes.
+pub fn timestamp(micros: i64) -> String {
+    let mut out = Vec::with_capacity(29);
+    write_timestamp(&mut out, micros);
+    String::from_utf8_lossy(&out).trim_matches('"').to_owned()
+}
+
 /// `"2024-01-02T03:04:05.000000Z"`; years outside 0 to 9999 in ISO 8601's expanded form.
 fn write_timestamp(out: &mut Vec<u8>, micros: i64) {
     let (year, month, day) = civil_from_days(micros.div_euclid(MICROS_PER_DAY));

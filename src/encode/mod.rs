@@ -7,5 +7,5 @@ mod json;
 mod pump;
 
 pub use buffer::{Budget, Charge, Digest, Fingerprint, Whole};
-pub use json::{JsonRows, Layout};
+pub use json::{JsonRows, Layout, timestamp};
 pub use pump::{BodyLimits, Encoded, RowBytes, encode, encode_reserved};

@@ -23,19 +23,24 @@ pub(super) struct Api {
 }
 
 #[derive(Tags)]
-enum Tag {
+pub(super) enum Tag {
     /// One query, three ways.
     Products,
+    /// Taken out of the stock, seen by whoever placed them.
+    Orders,
     /// Every configured way.
     Strategies,
+    /// Who may write. Reading needs no sign-in.
+    #[oai(rename = "Sign-in")]
+    SignIn,
     /// How the service is doing.
     Observe,
 }
 
 /// The request as its handler needs it, besides its parameters.
-struct Asked<'a> {
-    headers: &'a HeaderMap,
-    info: &'a Arc<RequestInfo>,
+pub(super) struct Asked<'a> {
+    pub headers: &'a HeaderMap,
+    pub info: &'a Arc<RequestInfo>,
 }
 
 impl<'a> FromRequest<'a> for Asked<'a> {
@@ -103,22 +108,6 @@ impl Api {
     )]
     async fn cached(&self, query: ListQuery, asked: Asked<'_>) -> Result<Products<Many>, Problem> {
         self.answer("cached", &query.0, &asked).await
-    }
-
-    /// One product
-    #[oai(
-        path = "/products/:id",
-        method = "get",
-        operation_id = "get_product",
-        tag = "Tag::Products"
-    )]
-    async fn product(
-        &self,
-        id: Path<i64>,
-        _none: NoQuery,
-        asked: Asked<'_>,
-    ) -> Result<Products<One>, Problem> {
-        self.answer("pooled", &ProductQuery::by_id(id.0), &asked).await
     }
 
     /// Products, through any configured strategy

@@ -9,11 +9,16 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 
+use crate::catalogue::Invalid;
 use crate::query::InvalidParameter;
+use crate::store::write::Shortage;
 use crate::store::{ErrorKind, StoreError};
 
 /// The media type of every error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What to do without a token, or with one that does not hold.
+pub(super) const SIGN_IN: &str = "This needs a token that holds: POST /auth/login gives one, to be sent as `Authorization: Bearer TOKEN`.";
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Object, Serialize)]
@@ -31,18 +36,37 @@ pub(super) struct Document {
     detail: String,
     /// The request's id, to be looked up in the log.
     request_id: String,
-    /// The parameters that were refused.
+    /// The parameters, or the places of the body, that were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<ParameterProblem>>,
+    /// The products of which there is not enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    products: Option<Vec<ShortProduct>>,
 }
 
-/// A query parameter that was refused.
+/// A parameter, or a place of the body, that was refused.
 #[derive(Debug, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
 pub(super) struct ParameterProblem {
     /// The parameter's name.
-    parameter: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+    /// The place of the body, as a JSON pointer (RFC 6901).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
     /// What is wrong with it and what is allowed.
     reason: String,
+}
+
+/// A product of which there is not enough.
+#[derive(Debug, Object, Serialize)]
+pub(super) struct ShortProduct {
+    /// The product's number.
+    product_id: i64,
+    /// So many were asked for.
+    asked: i64,
+    /// So many there are.
+    available: i64,
 }
 
 /// An error on its way to the client.
@@ -51,7 +75,9 @@ pub(super) struct Problem {
     kind: Kind,
     detail: String,
     errors: Option<Vec<ParameterProblem>>,
+    products: Option<Vec<ShortProduct>>,
     allow: Option<String>,
+    retry_after: Option<u64>,
 }
 
 /// The kinds of problem that there are.
@@ -59,13 +85,19 @@ pub(super) struct Problem {
 pub(super) enum Kind {
     BadParameter,
     BadRequest,
+    Unauthorized,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
     UrlTooLong,
+    BodyTimeout,
+    BodyTooLarge,
+    MediaType,
     RateLimited,
+    TooManyFailures,
     Internal,
     Saturated,
+    AuthUnavailable,
     Conflict,
     Taken,
     Unreachable,
@@ -73,6 +105,15 @@ pub(super) enum Kind {
     Starting,
     TooLarge,
     Timeout,
+    BadBody,
+    NotEnough,
+    UnknownProduct,
+    TotalTooLarge,
+    KeyInUse,
+    KeyReused,
+    NoPrecondition,
+    Stale,
+    UnknownOutcome,
 }
 
 impl Kind {
@@ -101,6 +142,9 @@ impl Kind {
                 (StatusCode::BAD_REQUEST, "bad-parameter", "A parameter was refused")
             }
             Kind::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request was refused"),
+            Kind::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "You are not signed in")
+            }
             Kind::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Kind::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -111,6 +155,23 @@ impl Kind {
                 (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Only JSON is served here")
             }
             Kind::UrlTooLong => (StatusCode::URI_TOO_LONG, "url-too-long", "The URL is too long"),
+            Kind::BodyTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body did not come in time")
+            }
+            Kind::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
+            }
+            Kind::MediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Only JSON is taken here")
+            }
+            Kind::TooManyFailures => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many sign-ins failed")
+            }
+            Kind::AuthUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "auth-unavailable",
+                "Nobody can be asked who is signed in",
+            ),
             Kind::RateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "This client asks for too much")
             }
@@ -137,18 +198,64 @@ impl Kind {
                 "The answer does not fit into memory",
             ),
             Kind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "The database took too long"),
+            Kind::BadBody => (StatusCode::BAD_REQUEST, "bad-body", "The body was refused"),
+            Kind::NotEnough => (StatusCode::CONFLICT, "not-enough", "There is not enough of it"),
+            Kind::UnknownProduct => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "unknown-product", "There is no such product")
+            }
+            Kind::TotalTooLarge => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "total-too-large", "The order is too large")
+            }
+            Kind::KeyInUse => {
+                (StatusCode::CONFLICT, "key-in-use", "The first request is still under way")
+            }
+            Kind::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-reused",
+                "Another request had this Idempotency-Key",
+            ),
+            Kind::NoPrecondition => {
+                (StatusCode::PRECONDITION_REQUIRED, "if-match-missing", "If-Match is missing")
+            }
+            Kind::Stale => {
+                (StatusCode::PRECONDITION_FAILED, "stale", "The product is no longer what you know")
+            }
+            Kind::UnknownOutcome => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unknown-outcome",
+                "It is not known whether it took place",
+            ),
         }
     }
 
     /// Seconds after which to come back, where that is worth it.
     fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Kind::Saturated | Kind::Conflict | Kind::Starting).then_some("1")
+        let soon = [Kind::Saturated, Kind::Conflict, Kind::Starting, Kind::KeyInUse];
+        soon.contains(&self).then_some("1")
     }
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: None, allow: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: None,
+            products: None,
+            allow: None,
+            retry_after: None,
+        }
+    }
+
+    /// 401: why, and what to do.
+    pub fn unauthorized(detail: &str) -> Self {
+        Self::new(Kind::Unauthorized, detail)
+    }
+
+    /// The same problem with the whole seconds after which to come back.
+    pub fn retry_after(mut self, time: std::time::Duration) -> Self {
+        self.retry_after = Some((time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1));
+        self
     }
 
     /// 405, naming the methods that are allowed.
@@ -166,10 +273,36 @@ impl Problem {
         problem.errors = Some(
             refused
                 .into_iter()
-                .map(|bad| ParameterProblem { parameter: bad.name, reason: bad.reason })
+                .map(|bad| ParameterProblem {
+                    parameter: Some(bad.name),
+                    pointer: None,
+                    reason: bad.reason,
+                })
                 .collect(),
         );
         problem
+    }
+
+    /// The same, naming places of the body.
+    pub fn at(mut self, refused: impl IntoIterator<Item = Invalid>) -> Self {
+        let refused = refused.into_iter().map(|bad| ParameterProblem {
+            parameter: None,
+            pointer: Some(bad.pointer),
+            reason: bad.reason,
+        });
+        self.errors = Some(refused.collect());
+        self
+    }
+
+    /// The same, naming products of which there is not enough.
+    pub fn short_of(mut self, shortages: &[Shortage]) -> Self {
+        let of = |short: &Shortage| ShortProduct {
+            product_id: short.product_id,
+            asked: short.asked,
+            available: short.available,
+        };
+        self.products = Some(shortages.iter().map(of).collect());
+        self
     }
 
     /// What a failure of the store means to the client; its detail is for the log only.
@@ -217,6 +350,7 @@ impl Problem {
             return Self::bad_parameters(vec![InvalidParameter { name: "id".into(), reason }]);
         }
         match error.status() {
+            StatusCode::UNAUTHORIZED => Self::unauthorized(SIGN_IN),
             StatusCode::NOT_FOUND => {
                 Self::new(Kind::NotFound, "No such path. GET / lists what there is.")
             }
@@ -235,11 +369,19 @@ impl Problem {
             detail: self.detail,
             request_id: request_id.into(),
             errors: self.errors,
+            products: self.products,
         };
         let body = serde_json::to_vec(&document).expect("a document of strings is JSON");
         let mut response = Response::builder().status(status).content_type(PROBLEM_JSON).body(body);
         if let Some(seconds) = self.kind.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == Kind::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         if let Some(allow) = self.allow.and_then(|allow| allow.try_into().ok()) {
             response.headers_mut().insert(header::ALLOW, allow);

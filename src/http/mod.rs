@@ -2,8 +2,10 @@
 
 mod answer;
 mod api;
+mod body;
 mod client;
 mod cors;
+mod document;
 mod error;
 mod front;
 mod health;
@@ -11,15 +13,22 @@ mod landing;
 mod live;
 mod negotiate;
 mod observed;
+mod orders_api;
 mod page;
 mod parameters;
+mod products_api;
 mod rate_limit;
 mod reports;
 mod request;
 mod sampler;
 mod service;
+mod sign_in;
+mod signed_in;
 mod spec;
+mod spec_writes;
 mod stats;
+mod write;
+mod written;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,10 +43,14 @@ pub use observed::Observed;
 pub use rate_limit::RateLimit;
 pub use sampler::Sampler;
 pub use service::Service;
+pub use signed_in::SignedIn;
 pub use spec::{openapi_json, openapi_yaml};
 
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::encode::Budget;
+use crate::observe::Throttle;
+use crate::store::write::Categories;
 use crate::store::{Strategies, Versions};
 
 /// What every request can see.
@@ -54,6 +67,12 @@ pub struct State {
     pub rate_limited: Counter,
     /// Which answers of before a write are old.
     pub versions: Arc<Versions>,
+    /// Who may write, read once a request.
+    pub auth: ArcSwap<Auth>,
+    /// The categories as they were counted last.
+    pub categories: Categories,
+    /// When old idempotency keys were forgotten last.
+    pub forgetting: Throttle,
     /// The memory that bodies share.
     pub budget: Budget,
     /// What the background sampler saw last.

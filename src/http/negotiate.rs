@@ -4,6 +4,7 @@ use poem::http::{HeaderMap, HeaderName, header};
 
 use crate::encode::Fingerprint;
 use crate::store::Coding;
+use crate::store::write::Expected;
 
 /// The members of a list header, each with its quality; members without one have 1.
 fn weighted(headers: &HeaderMap, name: HeaderName) -> Vec<(String, f32)> {
@@ -56,6 +57,30 @@ pub(super) fn coding(headers: &HeaderMap) -> Option<Coding> {
     // Of equals, the last is the maximum, and we like the first best.
     let best = found.into_iter().rev().max_by(|a, b| a.1.total_cmp(&b.1));
     best.filter(|(_, quality)| *quality > 0.0 && *quality >= identity).map(|(coding, _)| coding)
+}
+
+/// What the client takes the product to be; `None` without `If-Match`. A weak tag names no bytes for
+/// sure, and a tag that is none of ours names nothing (RFC 9110, section 13.1.1).
+pub(super) fn if_match(headers: &HeaderMap) -> Option<Expected> {
+    if !headers.contains_key(header::IF_MATCH) {
+        return None;
+    }
+    let values = headers.get_all(header::IF_MATCH).iter();
+    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut known = Vec::new();
+    for tag in tags.map(str::trim) {
+        if tag == "*" {
+            return Some(Expected::Any);
+        }
+        let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or_default();
+        let base = Coding::ALL.iter().find_map(|c| tag.strip_suffix(&format!("-{}", c.name())));
+        let tag = base.unwrap_or(tag);
+        let is_ours = tag.len() == 32
+            && tag.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let hash = is_ours.then(|| u128::from_str_radix(tag, 16).ok()).flatten();
+        known.extend(hash.map(Fingerprint));
+    }
+    Some(Expected::OneOf(known))
 }
 
 /// The entity tag of a body in a coding.
@@ -119,6 +144,28 @@ mod tests {
             assert_eq!(found, expected, "{accept}");
         }
         assert_eq!(coding(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn only_strong_tags_of_ours_say_what_a_product_is() {
+        let hash = Fingerprint::of(b"body");
+        let [plain, gzip, zstd] =
+            [None, Some(Coding::Gzip), Some(Coding::Zstd)].map(|coding| entity_tag(hash, coding));
+        let of = |value: &str| if_match(&headers(header::IF_MATCH, value)).unwrap();
+        assert_eq!(if_match(&HeaderMap::new()), None);
+        for any in ["*", " * ", &format!("{plain}, *")] {
+            assert_eq!(of(any), Expected::Any, "{any}");
+        }
+        for one in [&plain, &gzip, &zstd, &format!("\"other\" , {gzip}")] {
+            assert_eq!(of(one), Expected::OneOf(vec![hash]), "{one}");
+        }
+        assert_eq!(of(&format!("{plain},{zstd}")), Expected::OneOf(vec![hash; 2]));
+        let bare = plain.trim_matches('"');
+        let weak = format!("W/{plain}");
+        let upper = plain.to_uppercase();
+        for none in ["", "\"\"", bare, &weak, &upper, "\"*\"", "W/*", "\"abc\"", "\"+1\""] {
+            assert_eq!(of(none), Expected::OneOf(vec![]), "{none}");
+        }
     }
 
     #[test]

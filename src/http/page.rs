@@ -43,6 +43,11 @@ pub(super) fn secure(headers: &mut HeaderMap) {
     }
 }
 
+/// Says that nobody may keep the answer: a token may be in it.
+pub(super) fn keep_nowhere(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -103,6 +103,7 @@ impl RateLimit {
             loop {
                 tokio::time::sleep(FORGET_EVERY).await;
                 state.rate_limit.load().forget_idle();
+                state.auth.load().forget_idle();
             }
         }))
     }
@@ -111,7 +112,9 @@ impl RateLimit {
 /// Whether requests to this path are counted: those that cost something.
 pub(super) fn counts(path: &str) -> bool {
     let of_strategy = |rest: &str| rest.ends_with("/products");
-    path.starts_with("/products/") || path.strip_prefix("/strategies/").is_some_and(of_strategy)
+    let whole = ["/products", "/orders", "/categories"].contains(&path);
+    let below = ["/products/", "/orders/", "/auth/"].iter().any(|folder| path.starts_with(folder));
+    whole || below || path.strip_prefix("/strategies/").is_some_and(of_strategy)
 }
 
 /// An IPv6 client has its whole /64 network to choose addresses from, so that counts as one.
@@ -224,7 +227,16 @@ mod tests {
 
     #[test]
     fn what_costs_something_is_counted() {
-        for path in ["/products/direct", "/products/7", "/strategies/pool-4/products"] {
+        for path in [
+            "/products",
+            "/products/direct",
+            "/products/7",
+            "/orders",
+            "/orders/7",
+            "/categories",
+            "/strategies/pool-4/products",
+            "/auth/login",
+        ] {
             assert!(counts(path), "{path}");
         }
         for path in ["/", "/docs", "/stats", "/strategies", "/health", "/health/live", "/noop"] {

@@ -78,6 +78,7 @@ impl Service {
             Scheme::HTTP,
         ));
         request.set_data(info.clone());
+        request.set_data(self.0.state.clone());
         let mut unanswered = Unanswered(Some(info.clone()));
         let routed = AssertUnwindSafe(self.route(request, info)).catch_unwind().await;
         unanswered.0 = None;
@@ -172,6 +173,9 @@ pub(super) fn finish(mut response: Response, info: Arc<RequestInfo>) -> hyper::R
     let id = HeaderValue::from_str(&info.id).expect("checked to be harmless");
     response.headers_mut().insert(X_REQUEST_ID, id);
     page::secure(response.headers_mut());
+    if info.path.starts_with("/auth/") {
+        page::keep_nowhere(response.headers_mut());
+    }
     let response: hyper::Response<_> = response.into();
     let status = response.status();
     response.map(|body| Observed::new(body, info, status))

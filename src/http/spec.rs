@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::api::Api;
 use super::error::PROBLEM_JSON;
-use super::{State, parameters};
+use super::orders_api::OrdersApi;
+use super::products_api::ProductsApi;
+use super::sign_in::SignInApi;
+use super::{State, parameters, spec_writes};
 
 /// The finished document and what is read from it.
 pub(super) struct Spec {
@@ -59,9 +62,18 @@ pub fn openapi_yaml() -> String {
 }
 
 /// The poem-openapi service over `state`, which routes what the spec describes.
-pub(super) fn service(state: Arc<State>) -> OpenApiService<Api, ()> {
-    OpenApiService::new(Api { state }, TITLE, env!("CARGO_PKG_VERSION"))
+pub(super) fn service(state: Arc<State>) -> OpenApiService<Apis, ()> {
+    let apis = (
+        Api { state: state.clone() },
+        ProductsApi { state: state.clone() },
+        OrdersApi { state: state.clone() },
+        SignInApi { state },
+    );
+    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
 }
+
+/// Every endpoint. A path must stand in one of them only.
+type Apis = (Api, ProductsApi, OrdersApi, SignInApi);
 
 const TITLE: &str = "Poolwise";
 const DESCRIPTION: &str = "One query over a table of products, three ways: a connection for each \
@@ -74,11 +86,11 @@ struct Described;
 
 impl OpenApi for Described {
     fn meta() -> Vec<MetaApi> {
-        Api::meta()
+        Apis::meta()
     }
 
     fn register(registry: &mut Registry) {
-        Api::register(registry);
+        Apis::register(registry);
     }
 
     fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
@@ -95,21 +107,24 @@ fn document() -> Value {
     let mut document: Value = serde_json::from_str(&derived()).expect("poem-openapi writes JSON");
     // By importance, not by name.
     if let Some(tags) = document["tags"].as_array_mut() {
-        let order = ["Products", "Strategies", "Observe"];
+        let order = ["Products", "Orders", "Strategies", "Sign-in", "Observe"];
         tags.sort_by_key(|tag| order.iter().position(|name| tag["name"] == *name));
     }
     document["servers"] = json!([{ "url": "/", "description": "This server" }]);
     for (path, operations) in document["paths"].as_object_mut().into_iter().flatten() {
-        for operation in operations.as_object_mut().into_iter().flatten().map(|(_, o)| o) {
-            complete(path, operation);
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            if !spec_writes::complete(path, method, operation) {
+                complete(path, operation);
+            }
         }
     }
     for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
-        // A problem leaves out what it has nothing to say of.
-        if name != "Problem" {
+        // A problem leaves out what it has nothing to say of, and so may a client.
+        if !["Problem", "ParameterProblem", "ProductPatch"].contains(&&**name) {
             null_what_is_absent(schema);
         }
     }
+    spec_writes::complete_schemas(&mut document["components"]["schemas"]);
     document
 }
 
@@ -181,13 +196,13 @@ fn is_problem(response: &Value) -> bool {
 const STANDARD: [&str; 3] = ["/products/direct", "/products/pooled", "/products/cached"];
 
 /// An operation's parameters. To index what is not there would write a null into the document.
-fn parameters_of(operation: &mut Value) -> impl Iterator<Item = &mut Value> {
+pub(super) fn parameters_of(operation: &mut Value) -> impl Iterator<Item = &mut Value> {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     parameters.into_iter().flatten()
 }
 
 /// poem-openapi writes these defaults out.
-fn tidy(parameter: &mut Value) {
+pub(super) fn tidy(parameter: &mut Value) {
     if let Some(parameter) = parameter.as_object_mut() {
         parameter.retain(|key, value| {
             !matches!(
@@ -264,7 +279,7 @@ const HEADERS: [(&str, &[&str], bool, &str, &str); 11] = [
 /// Everything that can be answered after the client was counted.
 const LIMITED: &[&str] = &["200", "304", "400", "404", "405", "406", "429", "500", "503", "504"];
 
-fn add_headers(status: &str, products: bool, response: &mut Value) {
+pub(super) fn add_headers(status: &str, products: bool, response: &mut Value) {
     let mut headers = Map::new();
     for (name, statuses, only_products, description, example) in HEADERS {
         if (statuses.is_empty() || statuses.contains(&status)) && (products || !only_products) {
@@ -289,7 +304,7 @@ fn add_examples(path: &str, status: &str, response: &mut Value) {
     }
 }
 
-fn problem_example(status: &str) -> Value {
+pub(super) fn problem_example(status: &str) -> Value {
     let (name, title, detail) = match status {
         "400" => (
             "bad-parameter",

@@ -16,14 +16,15 @@ use tokio_util::task::AbortOnDropHandle;
 pub use live::Sources;
 
 use self::patience::Patience;
+use crate::auth::Auth;
 use crate::config::{self, Config};
 use crate::encode::{BodyLimits, Budget};
 use crate::http::{Following, Front, Health, RateLimit, Sampler, Service, State, Watching};
 use crate::seed;
-use crate::store::access;
 use crate::store::backend::OnProgress;
 use crate::store::plugin::Plugins;
 use crate::store::{self, Backends, ConnectionSum, StoreError, Versions};
+use crate::store::{access, write};
 
 /// How long a replica may take to have what was loaded into its primary.
 const REPLICATION: Duration = Duration::from_secs(10);
@@ -50,6 +51,8 @@ pub async fn prepare(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    // Before anything is loaded: a missing key ends the start.
+    let auth = Auth::new(&config)?;
     let backends = Backends::new(&config)?;
     let patience = Patience::of(&config);
     patience.databases(&config, &backends).await?;
@@ -83,6 +86,9 @@ pub async fn prepare(
         config: ArcSwap::from_pointee(config),
         following: ArcSwap::from_pointee(following),
         versions,
+        auth: ArcSwap::from_pointee(auth),
+        categories: Default::default(),
+        forgetting: Default::default(),
         budget,
         sampler,
         started: Instant::now(),
@@ -121,8 +127,14 @@ impl Ready {
     /// finish for at most `server.shutdown_timeout`. Statements that were abandoned are cancelled.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let front = Arc::new(Front::new(self.state.config.load().server.clone()));
-        front.open(self.service);
+        front.open(self.service.clone());
         accept::serve(listener, front, shutdown).await;
+        self.finished().await;
+    }
+
+    /// What goes on behind answers is over.
+    async fn finished(&self) {
+        write::settled(self.state.config.load().server.shutdown_timeout).await;
         access::cancelled().await;
     }
 }
@@ -167,10 +179,9 @@ impl Listening {
     pub fn serve(self, ready: Ready) -> impl Future<Output = ()> {
         self.front.open(ready.service.clone());
         async move {
-            let _serves = ready;
             // A panic of the loop has been told already.
             let _ = self.accepting.await;
-            access::cancelled().await;
+            ready.finished().await;
         }
     }
 }

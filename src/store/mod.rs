@@ -12,6 +12,7 @@ mod fetch;
 mod open;
 pub mod plugin;
 pub mod versions;
+pub mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

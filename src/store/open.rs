@@ -151,6 +151,8 @@ impl Settings {
 /// Every strategy, by name; one immutable value.
 pub struct Strategies {
     strategies: Vec<Arc<Strategy>>,
+    /// The name of the one that writes.
+    writer: String,
     /// What start-up has to say about the connections, with the arithmetic.
     pub connection_sum: Vec<ConnectionSum>,
     /// How many connections each server allows.
@@ -170,6 +172,11 @@ impl Strategies {
     /// The strategy of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Strategy>> {
         self.strategies.iter().find(|strategy| &*strategy.name == name)
+    }
+
+    /// The strategy whose connections write.
+    pub fn writer(&self) -> &Arc<Strategy> {
+        self.get(&self.writer).expect("config checks that it is there")
     }
 
     /// A way to look at the server behind the caches, where some strategy has one.
@@ -225,6 +232,7 @@ pub async fn open(
     let before = running.map(|running| running.strategies);
     let mut opening = Strategies {
         strategies: Vec::new(),
+        writer: config.writes.strategy.clone(),
         connection_sum,
         meters: before.map(|before| before.meters.clone()).unwrap_or_default(),
         successors: Vec::new(),

@@ -30,6 +30,7 @@ type WrapCache = fn(&PluginChoice, Arc<dyn Source>, CacheSetup) -> Result<Wrappe
 #[derive(Clone)]
 struct AccessEntry {
     name: &'static str,
+    transacts: bool,
     problems: fn(&PluginChoice, &Database) -> Vec<String>,
     connections: fn(&PluginChoice, &Database) -> Option<usize>,
     open: OpenAccess,
@@ -61,6 +62,7 @@ impl Plugins {
         self.access.retain(|entry| entry.name != P::NAME);
         self.access.push(AccessEntry {
             name: P::NAME,
+            transacts: P::TRANSACTS,
             problems: |choice, database| match options::<P::Options>(choice) {
                 Ok(options) => P::problems(&options, database),
                 Err(problems) => problems,
@@ -157,6 +159,10 @@ impl PluginCheck for Plugins {
     ) -> Vec<String> {
         let entry = self.cache_entry(choice);
         entry.map(|entry| (entry.conflicts)(choice, cache, replicas)).unwrap_or_default()
+    }
+
+    fn transacts(&self, access: &PluginChoice) -> bool {
+        self.access_entry(access).is_ok_and(|entry| entry.transacts)
     }
 
     fn url_problem(&self, database: &Database, url: &DatabaseUrl) -> Option<String> {

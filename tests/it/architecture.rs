@@ -5,20 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module at the top of `src/` may use of the others: imports point one way.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("query", &[]),
+    ("catalogue", &["query"]),
     ("rows", &[]),
     ("observe", &[]),
     ("config", &[]),
     ("connector", &["config"]),
     ("redis_client", &["config"]),
     ("encode", &["rows"]),
-    ("store", &["query", "rows", "encode", "config", "connector", "observe", "redis_client"]),
+    (
+        "store",
+        &["query", "catalogue", "rows", "encode", "config", "connector", "observe", "redis_client"],
+    ),
     ("seed", &["rows", "config", "store"]),
-    ("http", &["query", "encode", "store", "config", "observe"]),
-    ("server", &["encode", "store", "http", "config", "seed"]),
+    ("auth", &["config", "redis_client", "store"]),
+    ("http", &["query", "catalogue", "encode", "store", "auth", "config", "observe"]),
+    ("server", &["encode", "store", "auth", "http", "config", "seed"]),
     ("lab", &["config", "connector", "redis_client"]),
-    ("cli", &["store", "http", "config", "seed", "server", "lab"]),
+    ("cli", &["store", "auth", "http", "config", "seed", "server", "lab"]),
 ];
 
 fn root() -> &'static Path {

@@ -6,6 +6,7 @@
 mod harness;
 
 mod architecture;
+mod auth;
 mod breaker;
 mod browsers;
 mod cache;

@@ -26,7 +26,7 @@ use super::{ErrorKind, RequestContext, StoreError};
 use crate::config::Database;
 use crate::observe::{AccessGauges, AccessMeter};
 use crate::query::ProductQuery;
-use crate::rows::{Guard, RowStream};
+use crate::rows::{Failed, Guard, RowStream};
 
 /// A way to get a connection.
 pub trait Access: Any + Send + Sync {
@@ -92,6 +92,9 @@ pub trait AccessPlugin: Send + Sync + 'static {
     const NAME: &'static str;
     /// The options that stand beside `kind`; unknown ones are refused.
     type Options: serde::de::DeserializeOwned + Send;
+
+    /// Whether its connections belong to one request at a time ([`Access::transacts`]).
+    const TRANSACTS: bool = true;
 
     /// What is wrong with options that could be read, or with using it on this database, one
     /// sentence each.
@@ -214,6 +217,20 @@ impl Lease {
         let lease = running.0.take().expect("set above");
         Ok(RowStream::new(source, Box::new(lease)))
     }
+
+    /// Runs a statement that only reads to its end, outside of any transaction.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future abandons the statement.
+    pub async fn read(self, command: &Command<'_>) -> Result<Done, StoreError> {
+        let mut running = Running(Some(self));
+        let lease = running.0.as_mut().expect("set above");
+        let done = lease.held.connection().run(command).await;
+        if let Ok(_) | Err(Failed { settled: true, .. }) = &done {
+            drop(running.0.take());
+        }
+        done.map_err(|failed| failed.error)
+    }
 }
 
 /// A lease whose statement may have been sent: dropped in that state, it is abandoned.
@@ -303,6 +320,10 @@ impl Connection for Counted {
 
     fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {
         self.connection.bound(boundary)
+    }
+
+    fn writes_many(&self) -> bool {
+        self.connection.writes_many()
     }
 
     fn cancel(&self) -> BoxFuture<'static, ()> {

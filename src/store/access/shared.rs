@@ -50,6 +50,7 @@ pub struct Options {
 
 impl AccessPlugin for Shared {
     const NAME: &'static str = "shared";
+    const TRANSACTS: bool = false;
     type Options = Options;
 
     fn problems(_: &Options, database: &Database) -> Vec<String> {

@@ -42,6 +42,11 @@ impl Transaction {
         Err(failed.error)
     }
 
+    /// Whether one statement can write to several tables here.
+    pub fn writes_many(&mut self) -> bool {
+        self.lease().held.connection().writes_many()
+    }
+
     /// Makes what it did hold.
     ///
     /// # Errors

@@ -113,6 +113,11 @@ pub trait Connection: Send {
     /// As [`Connection::run`].
     fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()>;
 
+    /// Whether one statement can write to several tables (data-modifying `with`).
+    fn writes_many(&self) -> bool {
+        false
+    }
+
     /// Stops the running statement from outside, within a bounded time.
     fn cancel(&self) -> BoxFuture<'static, ()>;
 

@@ -26,6 +26,7 @@ pub use coded::Coded;
 pub use key::CacheKey;
 pub use memory::Memory;
 pub use redis::Redis;
+pub(crate) use redis::{Lines as RedisLines, Size as RedisSize};
 pub use tiered::Tiered;
 
 use super::{Body, CacheStatus, Coding, Reply, Source, StoreError, Tag, Timing, Token};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response, StatusCode};
@@ -69,8 +69,35 @@ impl Client {
 
     /// Any request.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send_body(method, path, headers, Bytes::new()).await
+    }
+
+    /// POST of JSON.
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        self.send_body(Method::POST, path, &headers, body.to_string().into()).await
+    }
+
+    /// Registers a user and signs it in; the access token.
+    pub async fn sign_in(&self, name: &str, password: &str) -> String {
+        let user = serde_json::json!({ "name": name, "password": password });
+        let registered = self.post("/auth/register", &user).await;
+        assert_eq!(registered.status, 201, "{registered:?}");
+        let signed_in = self.post("/auth/login", &user).await;
+        assert_eq!(signed_in.status, 200, "{signed_in:?}");
+        signed_in.json()["access_token"].as_str().expect("a text").to_owned()
+    }
+
+    /// Any request with a body.
+    pub async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Answer {
         let (mut connection, _task) = connect(self.0, None).await.expect("the service listens");
-        let sent = connection.send_request(request(method, path, headers)).await;
+        let sent = connection.send_request(request(method, path, headers, body)).await;
         let response = sent.expect("the service answers");
         let (head, body) = response.into_parts();
         let body = body.collect().await.expect("the answer is whole").to_bytes();
@@ -82,7 +109,7 @@ impl Client {
         let Ok((mut connection, _task)) = connect(self.0, None).await else {
             return Fate::Unanswered;
         };
-        let sent = connection.send_request(request(Method::GET, path, &[])).await;
+        let sent = connection.send_request(request(Method::GET, path, &[], Bytes::new())).await;
         let Ok(response) = sent else { return Fate::Unanswered };
         let (head, body) = response.into_parts();
         let Ok(body) = body.collect().await else { return Fate::Truncated };
@@ -99,7 +126,7 @@ impl Client {
         const RECEIVE_BUFFER: u32 = 32 * 1024;
         let connected = connect(self.0, Some(RECEIVE_BUFFER)).await;
         let (mut connection, task) = connected.expect("the service listens");
-        let sent = connection.send_request(request(Method::GET, path, &[])).await;
+        let sent = connection.send_request(request(Method::GET, path, &[], Bytes::new())).await;
         let response = sent.expect("the service answers");
         SlowClient { response, read: Vec::new(), _connection: connection, task }
     }
@@ -109,7 +136,7 @@ impl Client {
 pub struct SlowClient {
     pub response: Response<Incoming>,
     read: Vec<u8>,
-    _connection: SendRequest<Empty<Bytes>>,
+    _connection: SendRequest<Full<Bytes>>,
     task: JoinHandle<()>,
 }
 
@@ -143,15 +170,20 @@ impl Drop for SlowClient {
     }
 }
 
-fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<Empty<Bytes>> {
+fn request(
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(method).uri(path).header("host", "test");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request.body(Empty::new()).expect("the test makes a valid request")
+    request.body(Full::new(body)).expect("the test makes a valid request")
 }
 
-type Connected = (SendRequest<Empty<Bytes>>, JoinHandle<()>);
+type Connected = (SendRequest<Full<Bytes>>, JoinHandle<()>);
 
 async fn connect(address: SocketAddr, receive_buffer: Option<u32>) -> std::io::Result<Connected> {
     let socket = TcpSocket::new_v4()?;

@@ -38,7 +38,7 @@ pub use redis::Redis;
 #[cfg(feature = "redis-cluster")]
 pub use redis_cluster::RedisCluster;
 pub use serve::ServeCommand;
-pub use service::{Backend, Database, Service, Setup, subject};
+pub use service::{Backend, Database, SIGNING_KEY, Service, Setup, subject};
 
 /// A folder for files of the tests; it goes when the test process does, however it ends.
 pub fn folder() -> &'static Path {

@@ -154,6 +154,9 @@ impl Database {
     }
 }
 
+/// What services of tests sign tokens with; every replica has the same.
+pub const SIGNING_KEY: &str = "cG9vbHdpc2UncyB0ZXN0cyBzaWduIHdpdGggdGhpcyE=";
+
 /// What a service is to be made from: layers of TOML.
 pub struct Setup {
     files: Vec<PathBuf>,
@@ -188,6 +191,7 @@ impl Setup {
             database = {{ backend = "{backend}", pool_size = 2, reserve = 100 }}
             cache = {{ key_prefix = "{prefix}:", ttl_jitter = 0.0 }}
             seed = {{ auto = false }}
+            auth = {{ signing_key = "{SIGNING_KEY}" }}
             "#
         ))
     }
@@ -301,6 +305,11 @@ impl Service {
             let _ = asked.await;
         }));
         Self { client, state, shutdown: Some(shutdown), serving }
+    }
+
+    /// A new user's access token.
+    pub async fn sign_in(&self) -> String {
+        self.client.sign_in(&unique("user"), "correct horse").await
     }
 
     /// Asks it to stop.

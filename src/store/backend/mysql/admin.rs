@@ -15,7 +15,9 @@ use crate::store::{ErrorKind, StoreError};
 
 const PRODUCTS: &str = include_str!("../../../../sql/mysql/0001_products.sql");
 const INDEXES: &str = include_str!("../../../../sql/mysql/0002_products_indexes.sql");
-const MIGRATIONS: Migrations = &[(1, PRODUCTS), (2, INDEXES)];
+const USERS: &str = include_str!("../../../../sql/mysql/0003_users.sql");
+const ORDERS: &str = include_str!("../../../../sql/mysql/0004_orders.sql");
+const MIGRATIONS: Migrations = &[(1, PRODUCTS), (2, INDEXES), (3, USERS), (4, ORDERS)];
 
 /// The table that a load fills.
 const LOADING: &str = "products_loading";

@@ -60,7 +60,11 @@ pub(super) fn fragments() -> Fragments {
 }
 
 /// Where the texts of commands stand.
-const TEXTS: &[&str] = &[include_str!("../../../../sql/mysql/products_write.sql")];
+const TEXTS: &[&str] = &[
+    include_str!("../../../../sql/mysql/products_write.sql"),
+    include_str!("../../../../sql/mysql/users.sql"),
+    include_str!("../../../../sql/mysql/orders.sql"),
+];
 
 impl Mysql {
     pub fn new(settings: &config::Database, url: &DatabaseUrl) -> Result<Self, StoreError> {

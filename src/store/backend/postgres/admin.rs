@@ -15,8 +15,12 @@ use super::{failure, numeric};
 use crate::rows::Cell;
 use crate::store::StoreError;
 
-const MIGRATIONS: Migrations =
-    &[(1, include_str!("../../../../sql/postgres/0001_products.sql")), (2, INDEXES)];
+const MIGRATIONS: Migrations = &[
+    (1, include_str!("../../../../sql/postgres/0001_products.sql")),
+    (2, INDEXES),
+    (3, include_str!("../../../../sql/postgres/0003_users.sql")),
+    (4, include_str!("../../../../sql/postgres/0004_orders.sql")),
+];
 const INDEXES: &str = include_str!("../../../../sql/postgres/0002_products_indexes.sql");
 const DROP_INDEXES: &str = include_str!("../../../../sql/postgres/products_drop_indexes.sql");
 

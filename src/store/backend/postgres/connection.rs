@@ -143,6 +143,10 @@ impl Connection for PostgresConnection {
         })
     }
 
+    fn writes_many(&self) -> bool {
+        true
+    }
+
     fn cancel(&self) -> BoxFuture<'static, ()> {
         let canceller = self.canceller.clone();
         Box::pin(async move {

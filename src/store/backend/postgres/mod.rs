@@ -52,7 +52,11 @@ pub(super) fn fragments() -> Fragments {
 }
 
 /// Where the texts of commands stand.
-const TEXTS: &[&str] = &[include_str!("../../../../sql/postgres/products_write.sql")];
+const TEXTS: &[&str] = &[
+    include_str!("../../../../sql/postgres/products_write.sql"),
+    include_str!("../../../../sql/postgres/users.sql"),
+    include_str!("../../../../sql/postgres/orders.sql"),
+];
 
 impl Postgres {
     pub fn new(settings: &config::Database, url: &config::DatabaseUrl) -> Result<Self, StoreError> {

@@ -12,8 +12,12 @@ use super::thread::SqliteThread;
 use crate::rows::Cell;
 use crate::store::StoreError;
 
-const MIGRATIONS: Migrations =
-    &[(1, include_str!("../../../../sql/sqlite/0001_products.sql")), (2, INDEXES)];
+const MIGRATIONS: Migrations = &[
+    (1, include_str!("../../../../sql/sqlite/0001_products.sql")),
+    (2, INDEXES),
+    (3, include_str!("../../../../sql/sqlite/0003_users.sql")),
+    (4, include_str!("../../../../sql/sqlite/0004_orders.sql")),
+];
 const INDEXES: &str = include_str!("../../../../sql/sqlite/0002_products_indexes.sql");
 const DROP_INDEXES: &str = include_str!("../../../../sql/sqlite/products_drop_indexes.sql");
 const INSERT: &str = "insert into products \

@@ -40,7 +40,11 @@ pub(super) struct Sqlite {
 }
 
 /// Where the texts of commands stand.
-const TEXTS: &[&str] = &[include_str!("../../../../sql/sqlite/products_write.sql")];
+const TEXTS: &[&str] = &[
+    include_str!("../../../../sql/sqlite/products_write.sql"),
+    include_str!("../../../../sql/sqlite/users.sql"),
+    include_str!("../../../../sql/sqlite/orders.sql"),
+];
 
 impl Sqlite {
     pub fn new(settings: &config::Database, url: &config::DatabaseUrl) -> Result<Self, StoreError> {

@@ -21,13 +21,13 @@ const GIVE_UP: u32 = 5;
 
 /// Which of the two may be so large that it takes its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(crate) enum Size {
     OfQuestion,
     OfAnswer,
 }
 
 /// Lines to the same Redis.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     lines: Vec<Line>,
     turn: AtomicUsize,
     timeout: Duration,

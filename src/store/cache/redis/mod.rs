@@ -28,7 +28,7 @@ use crate::observe::BreakerView;
 use crate::redis_client::{Client, Nodes};
 use crate::store::{ErrorKind, Source, StoreError, Tag, Token, Version};
 pub(super) use feed::Feed;
-use lines::{Lines, Size};
+pub(crate) use lines::{Lines, Size};
 use tokens::Tokens;
 
 /// A value is the token of the version that it was made under, what is known of the body as identity,

@@ -1,0 +1,229 @@
+//! The endpoints of sign-in.
+
+use std::sync::Arc;
+
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use super::State;
+use super::api::{Asked, Tag};
+use super::body::{Body, Fields, FromFields};
+use super::error::{Kind, Problem};
+use super::parameters::NoQuery;
+use super::request::RequestInfo;
+use super::signed_in::{SignedIn, problem_of};
+use crate::auth::{Auth, AuthError, Database, Name, Password, RefreshToken};
+
+/// The endpoints, over what every request can see.
+pub(super) struct SignInApi {
+    pub state: Arc<State>,
+}
+
+/// More than the longest name and password in JSON's longest way to write them.
+const MOST_BYTES: usize = 4096;
+
+/// A user's name and password.
+#[derive(Object)]
+struct Credentials {
+    /// 3 to 64 of the characters a-z, A-Z, 0-9 and `. _ @ + -`; upper and lower case are the same.
+    #[oai(validator(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9._@+-]{3,64}$"))]
+    name: String,
+    /// 8 to 128 characters of any kind.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    password: String,
+}
+
+/// A refresh token.
+#[derive(Object)]
+struct Refresh {
+    /// As the last sign-in or refresh gave it. It holds once.
+    refresh_token: String,
+}
+
+/// A user.
+#[derive(Object)]
+struct User {
+    /// Its number.
+    id: i64,
+    /// Its name, in lower case.
+    name: String,
+    /// When it was made, in UTC with microseconds.
+    created_at: String,
+}
+
+/// What a sign-in gives. Keep both secret.
+#[derive(Object)]
+struct Tokens {
+    /// To be sent as `Authorization: Bearer`.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// Seconds that the access token holds.
+    expires_in: u64,
+    /// For the next tokens; it holds once.
+    refresh_token: String,
+    /// The user's number.
+    user_id: i64,
+}
+
+struct New {
+    name: Name,
+    password: Password,
+}
+
+impl FromFields for New {
+    type Schema = Credentials;
+    const MOST_BYTES: usize = MOST_BYTES;
+
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let name = fields.parsed("name", |text| Name::parse(&text));
+        let password = fields.parsed("password", Password::parse);
+        Some(Self { name: name?, password: password? })
+    }
+}
+
+/// Compared as they are: what breaks the rules for a new user is no user's.
+struct Given {
+    name: String,
+    password: Password,
+}
+
+impl FromFields for Given {
+    type Schema = Credentials;
+    const MOST_BYTES: usize = MOST_BYTES;
+
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let (name, password) = (fields.text("name"), fields.text("password"));
+        Some(Self { name: name?, password: Password::any(password?) })
+    }
+}
+
+struct Refreshing(Option<RefreshToken>);
+
+impl FromFields for Refreshing {
+    type Schema = Refresh;
+    const MOST_BYTES: usize = MOST_BYTES;
+
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        fields.text("refresh_token").map(|text| Self(RefreshToken::parse(&text)))
+    }
+}
+
+#[derive(ApiResponse)]
+enum Made {
+    /// The user
+    #[oai(status = 201)]
+    User(Json<User>),
+}
+
+#[derive(ApiResponse)]
+enum Ended {
+    /// The sign-in has ended; none of its tokens holds any more
+    #[oai(status = 204)]
+    Done,
+}
+
+impl SignInApi {
+    /// Runs `work` in a task of its own, until the request's deadline: a client that leaves ends nothing
+    /// half-way.
+    async fn run<T, F>(
+        &self,
+        info: &Arc<RequestInfo>,
+        work: impl FnOnce(Arc<Auth>, Database) -> F,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, AuthError>> + Send + 'static,
+    {
+        let (auth, database) = (self.state.auth.load_full(), self.state.users(info));
+        let deadline = database.deadline();
+        let done = tokio::time::timeout_at(deadline.into(), work(auth, database));
+        match tokio::spawn(done).await {
+            Ok(Ok(done)) => done.map_err(|error| problem_of(error, info)),
+            Ok(Err(_)) => {
+                Err(Problem::new(Kind::Timeout, "It was not done in time. Try again later."))
+            }
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+fn tokens((user, tokens): (i64, crate::auth::Tokens)) -> Json<Tokens> {
+    Json(Tokens {
+        access_token: tokens.access,
+        token_type: "Bearer".into(),
+        expires_in: tokens.expires_in.as_secs(),
+        refresh_token: tokens.refresh,
+        user_id: user,
+    })
+}
+
+#[OpenApi]
+impl SignInApi {
+    /// Become a user
+    #[oai(path = "/auth/register", method = "post", operation_id = "register", tag = "Tag::SignIn")]
+    async fn register(
+        &self,
+        _none: NoQuery,
+        asked: Asked<'_>,
+        body: Body<New>,
+    ) -> Result<Made, Problem> {
+        let New { name, password } = body.0;
+        let register = |auth: Arc<Auth>, database| async move {
+            auth.register(&database, name, password).await
+        };
+        let made = self.run(asked.info, register).await?;
+        let created_at = crate::encode::timestamp(made.created_at);
+        let name = made.name.as_str().into();
+        Ok(Made::User(Json(User { id: made.id, name, created_at })))
+    }
+
+    /// Sign in
+    ///
+    /// Gives an access token for requests and a refresh token for the next ones. An unknown name and a wrong
+    /// password get the same answer.
+    #[oai(path = "/auth/login", method = "post", operation_id = "login", tag = "Tag::SignIn")]
+    async fn login(
+        &self,
+        _none: NoQuery,
+        asked: Asked<'_>,
+        body: Body<Given>,
+    ) -> Result<Json<Tokens>, Problem> {
+        let (Given { name, password }, client) = (body.0, asked.info.client);
+        let login = move |auth: Arc<Auth>, database| async move {
+            auth.sign_in(&database, client, (&name, password)).await
+        };
+        self.run(asked.info, login).await.map(tokens)
+    }
+
+    /// New tokens
+    ///
+    /// A refresh token holds once. When one comes a second time, somebody has a copy: its sign-in is ended.
+    #[oai(path = "/auth/refresh", method = "post", operation_id = "refresh", tag = "Tag::SignIn")]
+    async fn refresh(
+        &self,
+        _none: NoQuery,
+        asked: Asked<'_>,
+        body: Body<Refreshing>,
+    ) -> Result<Json<Tokens>, Problem> {
+        let old = body.0.0.ok_or_else(|| Problem::unauthorized(super::error::SIGN_IN))?;
+        let refresh =
+            move |auth: Arc<Auth>, database| async move { auth.refresh(&database, &old).await };
+        self.run(asked.info, refresh).await.map(tokens)
+    }
+
+    /// Sign out
+    ///
+    /// Ends the sign-in of the token: from then on it and its refresh token are refused everywhere.
+    #[oai(path = "/auth/logout", method = "post", operation_id = "logout", tag = "Tag::SignIn")]
+    async fn logout(
+        &self,
+        who: SignedIn,
+        _none: NoQuery,
+        asked: Asked<'_>,
+    ) -> Result<Ended, Problem> {
+        let logout =
+            move |auth: Arc<Auth>, database| async move { auth.sign_out(&database, who.0).await };
+        self.run(asked.info, logout).await.map(|()| Ended::Done)
+    }
+}

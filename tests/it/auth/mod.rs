@@ -1,0 +1,3 @@
+//! Sign-in, as clients see it.
+
+mod tokens;
