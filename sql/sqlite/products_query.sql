@@ -1,6 +1,8 @@
 -- Fragments of the one query; src/store/backend/sql.rs composes them.
 -- name: select
 select id, sku, name, category, price, stock, created_at, updated_at from products
+-- name: count
+select count(*) from products
 -- name: id
 id = {}
 -- name: category

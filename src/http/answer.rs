@@ -11,7 +11,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 
 use super::error::{Kind, Problem};
-use super::negotiate::{accepts_json, coding, entity_tag, none_match};
+use super::negotiate::{accepts_json, coding, entity_tag, none_match, prefers};
 use super::observed::{streamed, whole};
 use super::request::{Answered, RequestInfo};
 use crate::query::ProductQuery;
@@ -148,9 +148,13 @@ pub(super) async fn answer<S: Shape>(
         return Err(Problem::new(Kind::NotFound, format!("There is no product {id}.")));
     }
     let next = next_page(&reply, query, info);
+    let total = total(strategy, query, headers, &context).await?;
     let mut response = respond(reply, strategy, headers, info);
-    if let Some(next) = next {
-        response.headers_mut().insert(header::LINK, next);
+    let out = response.headers_mut();
+    next.map(|next| out.insert(header::LINK, next));
+    if let Some(total) = total {
+        out.insert(X_TOTAL_COUNT, total.into());
+        out.insert(PREFERENCE_APPLIED, HeaderValue::from_static(COUNT_EXACT));
     }
     Ok(Products(response, std::marker::PhantomData))
 }
@@ -190,6 +194,24 @@ fn respond(
     response
 }
 
+/// How many products there are on all pages, for a client that asks for it with `Prefer: count=exact`
+/// (RFC 7240): counting them costs a statement of its own.
+async fn total(
+    strategy: &Strategy,
+    query: &ProductQuery,
+    headers: &HeaderMap,
+    context: &RequestContext,
+) -> Result<Option<u64>, Problem> {
+    if query.id().is_some() || !prefers(headers, COUNT_EXACT) {
+        return Ok(None);
+    }
+    let counted = strategy.fetch.total(query, context).await;
+    counted.map(Some).map_err(|error| {
+        tracing::warn!(request_id = %context.request_id, strategy = &*strategy.name, %error, "no count");
+        Problem::of_store(&error)
+    })
+}
+
 /// `Link` (RFC 8288) to the next page, where this one is full. A page that streams has none: what its
 /// last product will be is not known when its head leaves.
 fn next_page(reply: &Reply, query: &ProductQuery, info: &RequestInfo) -> Option<HeaderValue> {
@@ -202,6 +224,10 @@ fn next_page(reply: &Reply, query: &ProductQuery, info: &RequestInfo) -> Option<
 }
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The preference that asks for it.
+const COUNT_EXACT: &str = "count=exact";
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// `Server-Timing` (W3C): each stage and the total in milliseconds.

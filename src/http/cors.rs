@@ -7,10 +7,10 @@ use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use crate::config::CorsOrigins;
 
 /// What a page may read besides the headers that it always may.
-const EXPOSED: &str = "X-Request-Id, X-Cache, Server-Timing, ETag, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate";
+const EXPOSED: &str = "X-Request-Id, X-Cache, Server-Timing, ETag, Link, X-Total-Count, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate";
 /// What a page may send besides the headers that it always may.
 const ALLOWED_HEADERS: &str =
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id";
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id";
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// Seconds for which a browser need not ask again; above 7,200 browsers make it less.
 const MAX_AGE: &str = "7200";

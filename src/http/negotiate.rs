@@ -39,6 +39,15 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
     false
 }
 
+/// Whether the client states this preference in `Prefer`.
+pub(super) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|stated| {
+        let stated: String = stated.split_whitespace().collect();
+        stated.eq_ignore_ascii_case(preference)
+    })
+}
+
 /// The coding that the client likes best; `None` is identity.
 pub(super) fn coding(headers: &HeaderMap) -> Option<Coding> {
     if !headers.contains_key(header::ACCEPT_ENCODING) {

@@ -101,5 +101,10 @@ pub(super) fn documented() -> Vec<Value> {
             }
             parameter
         })
+        .chain([json!({
+            "name": "Prefer", "in": "header", "required": false,
+            "description": "`count=exact`: say in X-Total-Count how many products there are on all pages. It costs a statement of its own.",
+            "schema": {"type": "string"},
+        })])
         .collect()
 }

@@ -214,7 +214,7 @@ pub(super) fn tidy(parameter: &mut Value) {
 }
 
 /// Name, the statuses that carry it, whether only answers of products do, text and example.
-const HEADERS: [(&str, &[&str], bool, &str, &str); 11] = [
+const HEADERS: [(&str, &[&str], bool, &str, &str); 13] = [
     (
         "X-Request-Id",
         &[],
@@ -235,6 +235,20 @@ const HEADERS: [(&str, &[&str], bool, &str, &str); 11] = [
         true,
         "hit, miss, coalesced (another request was fetching the same) or bypass (the cache was not used). Absent where the strategy has no cache.",
         "hit",
+    ),
+    (
+        "Link",
+        &["200", "304"],
+        true,
+        "The next page, where `limit` was given and this page is full. Absent from an answer that streams.",
+        "</products/pooled?limit=20&after=20>; rel=\"next\"",
+    ),
+    (
+        "X-Total-Count",
+        &["200", "304"],
+        true,
+        "How many products there are on all pages, where the request had `Prefer: count=exact`.",
+        "21000",
     ),
     (
         "ETag",

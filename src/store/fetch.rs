@@ -95,35 +95,70 @@ impl Fetch {
     }
 }
 
+impl Fetch {
+    /// How many products `query` finds on all its pages together.
+    ///
+    /// # Errors
+    /// As [`Source::fetch`].
+    ///
+    /// # Cancellation safety
+    /// Dropping the future abandons the statement.
+    pub async fn total(
+        &self,
+        query: &ProductQuery,
+        context: &RequestContext,
+    ) -> Result<u64, StoreError> {
+        self.twice(context, |again| self.count(query, context, again)).await
+    }
+
+    async fn count(
+        &self,
+        query: &ProductQuery,
+        context: &RequestContext,
+        again: bool,
+    ) -> Result<u64, StoreError> {
+        let count = async { self.lease(context, again).await?.count(query).await };
+        tokio::time::timeout_at(context.deadline.into(), count).await.unwrap_or_else(|_| {
+            Err(StoreError::new(ErrorKind::Unanswered, "the request's deadline passed"))
+        })
+    }
+
+    /// Nothing has been sent while this runs, so a connection that turns out to be closed, or a
+    /// statement that lost against another, costs one more attempt, not an error.
+    async fn twice<T, Attempt: Future<Output = Result<T, StoreError>>>(
+        &self,
+        context: &RequestContext,
+        attempt: impl Fn(bool) -> Attempt,
+    ) -> Result<T, StoreError> {
+        if let Some(breaker) = &self.breaker {
+            breaker.admit()?;
+        }
+        let outcome = match attempt(false).await {
+            Err(error) if is_worth_another_attempt(error.kind()) => {
+                tracing::debug!(request_id = %context.request_id, %error, "retrying once");
+                attempt(true).await
+            }
+            outcome => outcome,
+        };
+        if let (Err(error), Some(breaker)) = (&outcome, &self.breaker)
+            && is_out_of_reach(error.kind())
+        {
+            breaker.suspect();
+        }
+        outcome
+    }
+}
+
 fn is_worth_another_attempt(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Disconnected | ErrorKind::Conflict)
 }
 
 impl Source for Fetch {
-    /// Nothing has been sent while this runs, so a connection that turns out to be closed, or a
-    /// statement that lost against another, costs one more attempt, not an error.
     fn fetch<'a>(
         &'a self,
         query: &'a ProductQuery,
         context: &'a RequestContext,
     ) -> BoxFuture<'a, Result<Reply, StoreError>> {
-        Box::pin(async move {
-            if let Some(breaker) = &self.breaker {
-                breaker.admit()?;
-            }
-            let outcome = match self.attempt(query, context, false).await {
-                Err(error) if is_worth_another_attempt(error.kind()) => {
-                    tracing::debug!(request_id = %context.request_id, %error, "retrying once");
-                    self.attempt(query, context, true).await
-                }
-                outcome => outcome,
-            };
-            if let (Err(error), Some(breaker)) = (&outcome, &self.breaker)
-                && is_out_of_reach(error.kind())
-            {
-                breaker.suspect();
-            }
-            outcome
-        })
+        Box::pin(self.twice(context, move |again| self.attempt(query, context, again)))
     }
 }

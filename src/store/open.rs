@@ -108,6 +108,8 @@ pub struct Strategy {
     pub config: config::Strategy,
     /// What answers.
     pub source: Arc<dyn Source>,
+    /// What asks the database, behind all caches.
+    pub fetch: Arc<Fetch>,
     /// What its access method says of its connections.
     pub access: Arc<dyn Access>,
     /// The circuit breaker of its database; `None` where config wants none.
@@ -342,11 +344,11 @@ async fn open_one(
         // Answers of another database are others.
         predecessor: before.filter(|_| same_server).and_then(|before| before.cache.clone()),
     };
-    let Wrapped { source, store } = plugins.wrap_cache(&strategy.cache, fetch, setup)?;
+    let Wrapped { source, store } = plugins.wrap_cache(&strategy.cache, fetch.clone(), setup)?;
     let (config, breaker) = (strategy.clone(), settings.breaker.clone());
     let cache = store;
     let made_from = settings;
-    Ok(Arc::new(Strategy { name, config, source, access, breaker, cache, meter, made_from }))
+    Ok(Arc::new(Strategy { name, config, source, fetch, access, breaker, cache, meter, made_from }))
 }
 
 /// How a server's connection limit is divided.

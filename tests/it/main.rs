@@ -26,6 +26,7 @@ mod live;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod overload;
+mod paging;
 mod plans;
 mod rate_limit;
 mod redis_doors;

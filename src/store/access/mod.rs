@@ -224,17 +224,37 @@ impl Lease {
     /// Dropping the future abandons the statement.
     pub async fn read(self, command: &Command<'_>) -> Result<Done, StoreError> {
         let mut running = Running(Some(self));
-        let lease = running.0.as_mut().expect("set above");
-        let done = lease.held.connection().run(command).await;
-        if let Ok(_) | Err(Failed { settled: true, .. }) = &done {
-            drop(running.0.take());
-        }
-        done.map_err(|failed| failed.error)
+        let done = running.connection().run(command).await;
+        running.ended(done)
+    }
+
+    /// How many products `query` finds on all its pages together.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future abandons the statement.
+    pub async fn count(self, query: &ProductQuery) -> Result<u64, StoreError> {
+        let mut running = Running(Some(self));
+        let done = running.connection().count(query).await;
+        running.ended(done)
     }
 }
 
 /// A lease whose statement may have been sent: dropped in that state, it is abandoned.
 struct Running(Option<Lease>);
+
+impl Running {
+    fn connection(&mut self) -> &mut dyn Connection {
+        self.0.as_mut().expect("it has not ended").held.connection()
+    }
+
+    /// Gives a connection that is at rest back.
+    fn ended<T>(mut self, done: Result<T, Failed<StoreError>>) -> Result<T, StoreError> {
+        if let Ok(_) | Err(Failed { settled: true, .. }) = &done {
+            drop(self.0.take());
+        }
+        done.map_err(|failed| failed.error)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -316,6 +336,10 @@ impl Connection for Counted {
 
     fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
         self.connection.run(command)
+    }
+
+    fn count<'a>(&'a mut self, query: &'a ProductQuery) -> Ran<'a, u64> {
+        self.connection.count(query)
     }
 
     fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {

@@ -40,6 +40,19 @@ pub struct Command<'a> {
     pub columns: &'static [Kind],
 }
 
+/// What every statement that counts looks like, besides its text and values.
+pub(super) const COUNT: Command<'_> = Command { name: "count", binds: &[], columns: &[Kind::Int] };
+
+impl Done {
+    /// What a statement that counts found.
+    pub(super) fn count(&self) -> u64 {
+        match self.rows.first().and_then(|row| row.first()) {
+            Some(Datum::Int(count)) => u64::try_from(*count).unwrap_or_default(),
+            _ => 0,
+        }
+    }
+}
+
 /// One value of a row, owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Datum {

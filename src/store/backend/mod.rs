@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use command::COUNT;
 pub use command::{Bind, Boundary, Command, Datum, Done, Kind};
 
 use super::StoreError;
@@ -106,6 +107,12 @@ pub trait Connection: Send {
     /// # Cancellation safety
     /// None: afterwards the connection is only good for [`Connection::cancel`] and closing.
     fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done>;
+
+    /// How many products `query` finds on all its pages together.
+    ///
+    /// # Cancellation safety
+    /// As [`Connection::run`].
+    fn count<'a>(&'a mut self, query: &'a ProductQuery) -> Ran<'a, u64>;
 
     /// Begins or ends a transaction.
     ///

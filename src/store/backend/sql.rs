@@ -65,29 +65,9 @@ impl Fragments {
 
     /// The statement for `query`.
     pub fn compose<'q>(&self, query: &'q ProductQuery) -> Statement<'q> {
-        let mut composer = Composer {
-            fragments: self,
-            statement: Statement { text: String::with_capacity(256), binds: Vec::new() },
-            conditions: 0,
-        };
+        let mut composer = Composer::new(self);
         composer.put("select", None);
-        if let Some(id) = query.id() {
-            composer.condition("id", Some(Bind::Int(id)));
-        }
-        if let Some(category) = query.category() {
-            composer.condition("category", Some(Bind::Text(category)));
-        }
-        if let Some(price) = query.min_price() {
-            composer.condition("min_price", Some(Bind::Price(price.cents())));
-        }
-        if let Some(price) = query.max_price() {
-            composer.condition("max_price", Some(Bind::Price(price.cents())));
-        }
-        match query.in_stock() {
-            Some(true) => composer.condition("in_stock", None),
-            Some(false) => composer.condition("out_of_stock", None),
-            None => {}
-        }
+        composer.conditions(query);
         if let Start::After(id) = query.start() {
             composer.condition("after", Some(Bind::Int(id)));
         }
@@ -102,6 +82,14 @@ impl Fragments {
         }
         composer.statement
     }
+
+    /// The statement for how many products `query` finds on all its pages together.
+    pub fn count<'q>(&self, query: &'q ProductQuery) -> Statement<'q> {
+        let mut composer = Composer::new(self);
+        composer.put("count", None);
+        composer.conditions(query);
+        composer.statement
+    }
 }
 
 struct Composer<'f, 'q> {
@@ -110,7 +98,33 @@ struct Composer<'f, 'q> {
     conditions: usize,
 }
 
-impl<'q> Composer<'_, 'q> {
+impl<'f, 'q> Composer<'f, 'q> {
+    fn new(fragments: &'f Fragments) -> Self {
+        let statement = Statement { text: String::with_capacity(256), binds: Vec::new() };
+        Self { fragments, statement, conditions: 0 }
+    }
+
+    /// Those that say which products belong to a list, on whatever page.
+    fn conditions(&mut self, query: &'q ProductQuery) {
+        if let Some(id) = query.id() {
+            self.condition("id", Some(Bind::Int(id)));
+        }
+        if let Some(category) = query.category() {
+            self.condition("category", Some(Bind::Text(category)));
+        }
+        if let Some(price) = query.min_price() {
+            self.condition("min_price", Some(Bind::Price(price.cents())));
+        }
+        if let Some(price) = query.max_price() {
+            self.condition("max_price", Some(Bind::Price(price.cents())));
+        }
+        match query.in_stock() {
+            Some(true) => self.condition("in_stock", None),
+            Some(false) => self.condition("out_of_stock", None),
+            None => {}
+        }
+    }
+
     fn condition(&mut self, name: &str, bind: Option<Bind<'q>>) {
         let word = if self.conditions == 0 { " where " } else { " and " };
         self.conditions += 1;

@@ -13,8 +13,12 @@ use crate::store::{ErrorKind, StoreError};
 type Answer = mysql_async::Result<Result<Done, StoreError>>;
 
 impl MysqlConnection {
-    pub(super) async fn execute(&self, command: &Command<'_>) -> Result<Done, Failed<StoreError>> {
-        let text = self.line.server.texts.get(command.name);
+    /// Runs `command`, which has this text.
+    pub(super) async fn execute(
+        &self,
+        text: &str,
+        command: &Command<'_>,
+    ) -> Result<Done, Failed<StoreError>> {
         self.with(async |conn: &mut Conn| run(conn, text, command).await).await
     }
 

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Conn, Opts, Params, QueryResult, Value};
 
-use super::super::{Bind, Boundary, Command, Connection, Done, Ran, StartedRows};
+use super::super::{Bind, Boundary, COUNT, Command, Connection, Done, Ran, StartedRows};
 use super::datetime::DateTime;
 use super::{Server, decode, statement_error};
 use crate::query::ProductQuery;
@@ -141,7 +141,15 @@ impl Connection for MysqlConnection {
     }
 
     fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
-        Box::pin(self.execute(command))
+        Box::pin(self.execute(self.line.server.texts.get(command.name), command))
+    }
+
+    fn count<'a>(&'a mut self, query: &'a ProductQuery) -> Ran<'a, u64> {
+        Box::pin(async {
+            let sql = self.line.server.fragments.count(query);
+            let command = Command { binds: &sql.binds, ..COUNT };
+            Ok(self.execute(&sql.text, &command).await?.count())
+        })
     }
 
     fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {

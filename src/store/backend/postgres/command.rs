@@ -17,9 +17,12 @@ use crate::rows::Failed;
 use crate::store::{ErrorKind, StoreError};
 
 impl PostgresConnection {
-    /// Runs `command` and takes all of its rows.
-    pub(super) async fn execute(&self, command: &Command<'_>) -> Result<Done, Failed<StoreError>> {
-        let text = self.texts.get(command.name);
+    /// Runs `command`, which has this text, and takes all of its rows.
+    pub(super) async fn execute(
+        &self,
+        text: &str,
+        command: &Command<'_>,
+    ) -> Result<Done, Failed<StoreError>> {
         let values: Vec<Value<'_>> = command.binds.iter().map(|bind| Value::from(*bind)).collect();
         match self.style {
             // The server knows the time of a statement.

@@ -14,7 +14,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Column, Error};
 
 use super::super::sql::{Fragments, Texts};
-use super::super::{Bind, Boundary, Command, Connection, Done, Ran, StartedRows};
+use super::super::{Bind, Boundary, COUNT, Command, Connection, Done, Ran, StartedRows};
 use super::command::Micros;
 use super::numeric::Cents;
 use super::{Style, decode, failure};
@@ -133,7 +133,15 @@ impl Connection for PostgresConnection {
     }
 
     fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
-        Box::pin(self.execute(command))
+        Box::pin(self.execute(self.texts.get(command.name), command))
+    }
+
+    fn count<'a>(&'a mut self, query: &'a ProductQuery) -> Ran<'a, u64> {
+        Box::pin(async {
+            let sql = self.fragments.count(query);
+            let command = Command { binds: &sql.binds, ..COUNT };
+            Ok(self.execute(&sql.text, &command).await?.count())
+        })
     }
 
     fn bound(&mut self, boundary: Boundary) -> Ran<'_, ()> {

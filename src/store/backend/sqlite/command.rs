@@ -16,15 +16,20 @@ use crate::store::{ErrorKind, StoreError};
 pub(super) type Turn = OwnedSemaphorePermit;
 
 impl SqliteConnection {
-    pub(super) async fn execute(&self, command: &Command<'_>) -> Result<Done, StoreError> {
-        let text = self.texts.get(command.name);
+    /// Runs `command`, which has this text.
+    pub(super) async fn execute(
+        &self,
+        text: &str,
+        command: &Command<'_>,
+    ) -> Result<Done, StoreError> {
+        let text = text.to_owned();
         let values: Vec<Value> = command.binds.iter().map(|bind| Value::from(*bind)).collect();
         let (name, columns) = (command.name, command.columns);
         let deadline = Instant::now() + self.statement_timeout;
         let run = move |connection: &mut rusqlite::Connection| {
             let late = move || Instant::now() > deadline;
             connection.progress_handler(STEPS_PER_LOOK, Some(late))?;
-            step(connection, text, &values, columns)
+            step(connection, &text, &values, columns)
         };
         let done = self.thread.run(run).await?.map_err(|error| store_error(&error))?;
         done.ok_or_else(|| {

@@ -16,7 +16,7 @@ use rusqlite::{ErrorCode, OpenFlags, ffi};
 
 use super::sql::{Fragments, Placeholder, Texts};
 use super::{
-    Admin, Backend, Boundary, Command, Connection, Done, Ran, ServerView, StartedRows, Watch,
+    Admin, Backend, Boundary, COUNT, Command, Connection, Done, Ran, ServerView, StartedRows, Watch,
 };
 use crate::config;
 use crate::query::ProductQuery;
@@ -203,8 +203,17 @@ impl Connection for SqliteConnection {
 
     fn run<'a>(&'a mut self, command: &'a Command<'a>) -> Ran<'a, Done> {
         Box::pin(async {
-            let done = self.execute(command).await;
+            let done = self.execute(self.texts.get(command.name), command).await;
             done.map_err(|error| Failed { error, settled: true })
+        })
+    }
+
+    fn count<'a>(&'a mut self, query: &'a ProductQuery) -> Ran<'a, u64> {
+        Box::pin(async {
+            let sql = self.fragments.count(query);
+            let command = Command { binds: &sql.binds, ..COUNT };
+            let counted = self.execute(&sql.text, &command).await.map(|done| done.count());
+            counted.map_err(|error| Failed { error, settled: true })
         })
     }
 
