@@ -37,3 +37,4 @@ mod stats;
 mod transactions;
 mod upkeep;
 mod weather;
+mod writes;
