@@ -182,7 +182,7 @@ fn response(description: &str, example: Value) -> Value {
         "schema": { "$ref": "#/components/schemas/Problem" }, "example": example,
     });
     let mut types = Map::new();
-    types.insert(format!("{PROBLEM_JSON}; charset=utf-8"), content);
+    types.insert(PROBLEM_JSON.into(), content);
     json!({ "description": description, "content": types })
 }
 

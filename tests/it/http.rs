@@ -44,7 +44,7 @@ async fn a_bad_parameter_is_named_with_what_is_allowed(
 async fn what_is_not_there_is_not_found() {
     let service = service().await;
     let client = service.client;
-    for path in ["/nowhere", "/products", "/strategies/nobody/products", "/products/2001"] {
+    for path in ["/nowhere", "/nowhere/1", "/strategies/nobody/products", "/products/2001"] {
         let answer = client.get(path).await;
         assert_eq!((answer.status.as_u16(), &*answer.problem()), (404, "not-found"), "{path}");
     }
@@ -80,7 +80,7 @@ async fn a_product_is_one_object(#[values("64MiB", "0")] budget: &str) {
 async fn a_method_that_is_not_allowed_names_those_that_are() {
     let service = service().await;
     let client = service.client;
-    for path in ["/products/pooled", "/strategies/subject/products", "/products/1", "/stats"] {
+    for path in ["/products/pooled", "/strategies/subject/products", "/stats"] {
         for method in [Method::POST, Method::DELETE, Method::PUT] {
             let answer = client.send(method, path, &[]).await;
             assert_eq!((answer.status.as_u16(), &*answer.problem()), (405, "method-not-allowed"));

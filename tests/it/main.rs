@@ -38,3 +38,4 @@ mod stats;
 mod transactions;
 mod upkeep;
 mod weather;
+mod writes;

@@ -1,0 +1,70 @@
+//! Categories with their counts, from memory until a write changes one.
+
+use std::collections::BTreeMap;
+
+use hyper::Method;
+use rstest::rstest;
+use rstest_reuse::apply;
+use serde_json::{Value, json};
+
+use super::Shop;
+use super::products::every_backend;
+use crate::harness::{Backend, Database, Dataset, FEW};
+
+fn counts(categories: &Value) -> BTreeMap<String, u64> {
+    let of = |one: &Value| {
+        (
+            one["category"].as_str().expect("text").to_owned(),
+            one["products"].as_u64().expect("count"),
+        )
+    };
+    categories.as_array().expect("an array").iter().map(of).collect()
+}
+
+#[apply(every_backend)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_category_has_its_count_at_once(backend: Backend) {
+    if backend.is_absent() {
+        return;
+    }
+    let shop = Shop::open(backend).await;
+    let client = shop.service.client;
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for row in &Dataset::of(FEW).0 {
+        *expected.entry(row.category.clone()).or_default() += 1;
+    }
+    let first = client.get("/categories").await;
+    assert_eq!(counts(&first.json()), expected);
+    let same = client.get_with("/categories", &[("if-none-match", first.header("etag"))]).await;
+    assert_eq!((same.status.as_u16(), same.body.len()), (304, 0));
+
+    let old = shop.product(1).await.json()["category"].as_str().expect("text").to_owned();
+    let moved = shop.patch(1, "*", &json!({ "category": "Ämter 😀" })).await;
+    assert_eq!(moved.status, 200);
+    *expected.get_mut(&old).expect("it has some") -= 1;
+    expected.insert("Ämter 😀".into(), 1);
+    assert_eq!(counts(&client.get("/categories").await.json()), expected);
+    let gone = shop.ask(Method::DELETE, "/products/1", &[("if-match", "*")], "").await;
+    assert_eq!(gone.status, 204);
+    expected.remove("Ämter 😀");
+    assert_eq!(counts(&client.get("/categories").await.json()), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_are_counted_once_until_they_are_too_old() {
+    for (ttl, counted) in [("1h", 1), ("1us", 5)] {
+        let toml = format!("cache.categories_ttl = \"{ttl}\"");
+        let shop = Shop::over(Database::scratch(Backend::Sqlite, FEW).await, &toml).await;
+        let asked = || shop.service.strategy("pooled").meter.access.wait.total();
+        let before = asked();
+        for _ in 0..5 {
+            assert_eq!(shop.service.client.get("/categories").await.status, 200);
+        }
+        assert_eq!(asked() - before, counted, "{ttl}");
+        // Not what a stock is.
+        shop.restock(1, 77).await;
+        let before = asked();
+        shop.service.client.get("/categories").await;
+        assert_eq!(asked() - before, counted / 5, "{ttl}");
+    }
+}
