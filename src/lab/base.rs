@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -117,6 +117,23 @@ impl Base {
         let request = Request::get(path).body(Full::default()).expect("our own paths are right");
         let answer = self.ask(request, timeout).await?;
         Ok((answer.status, answer.body))
+    }
+
+    /// One POST of JSON over a connection of its own: status, seconds of `Retry-After`, body.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `timeout`.
+    pub async fn post(
+        &self,
+        path: &str,
+        json: String,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Option<u64>, Bytes), RequestError> {
+        let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+        let request = request.body(Full::from(json)).expect("our own paths are right");
+        let answer = self.ask(request, timeout).await?;
+        let retry_after = answer.headers.get(RETRY_AFTER).and_then(|text| text.to_str().ok());
+        Ok((answer.status, retry_after.and_then(|text| text.parse().ok()), answer.body))
     }
 
     /// Any request over a connection of its own.
