@@ -111,7 +111,10 @@ impl Client {
     }
 
     /// Bytes to and from a server, encrypted where the URL says so.
-    async fn stream(&self, server: &ConnectionInfo) -> Result<(Box<dyn Duplex>, Arc<Flow>), String> {
+    async fn stream(
+        &self,
+        server: &ConnectionInfo,
+    ) -> Result<(Box<dyn Duplex>, Arc<Flow>), String> {
         let unreachable = |error: std::io::Error| format!("it cannot be reached: {error}");
         let flow = Arc::new(Flow::default());
         let stream: Box<dyn Duplex> = match server.addr() {

@@ -109,7 +109,15 @@ pub struct Reply {
 impl Reply {
     /// A fresh answer of the database.
     pub fn fresh(body: Body, timing: Timing) -> Self {
-        Self { body, coding: None, cache: None, timing, expires: None, version: Version::default(), filling: None }
+        Self {
+            body,
+            coding: None,
+            cache: None,
+            timing,
+            expires: None,
+            version: Version::default(),
+            filling: None,
+        }
     }
 }
 

@@ -149,7 +149,12 @@ impl PluginCheck for Plugins {
         found.unwrap_or_else(|problem| vec![problem])
     }
 
-    fn conflicts(&self, choice: &PluginChoice, cache: &config::Cache, replicas: u32) -> Vec<String> {
+    fn conflicts(
+        &self,
+        choice: &PluginChoice,
+        cache: &config::Cache,
+        replicas: u32,
+    ) -> Vec<String> {
         let entry = self.cache_entry(choice);
         entry.map(|entry| (entry.conflicts)(choice, cache, replicas)).unwrap_or_default()
     }

@@ -184,9 +184,15 @@ impl Live {
         let limits = BodyLimits { buffer: config.server.body_buffer, budget };
         let before = self.state.strategies.load_full();
         let running = Running { config: running, strategies: &before };
-        let strategies =
-            store::open(config, &backends, &self.plugins, &limits, &self.state.versions, Some(running))
-                .await?;
+        let strategies = store::open(
+            config,
+            &backends,
+            &self.plugins,
+            &limits,
+            &self.state.versions,
+            Some(running),
+        )
+        .await?;
         Ok((backends, strategies))
     }
 }

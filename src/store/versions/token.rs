@@ -68,7 +68,8 @@ mod tests {
         let (earlier, later) = (token(1_763_800_000_000_000), token(1_763_800_000_000_001));
         assert!(Token::NONE < earlier && earlier < later);
         assert_ne!(token(7), token(7), "the same moment is another token");
-        for text in ["", "17", "17638000000000000123456789abcdeg", "x7638000000000000123456789abcdef"]
+        for text in
+            ["", "17", "17638000000000000123456789abcdeg", "x7638000000000000123456789abcdef"]
         {
             assert_eq!(Token::parse(text.as_bytes()), None, "{text}");
         }

@@ -186,7 +186,8 @@ async fn listen(client: Client, heard: Arc<Heard>) {
             heard.adopt(&names);
             for (name, server) in &primaries {
                 listening.entry(name.clone()).or_insert_with(|| {
-                    let follow = follow(client.clone(), name.clone(), server.clone(), heard.clone());
+                    let follow =
+                        follow(client.clone(), name.clone(), server.clone(), heard.clone());
                     AbortOnDropHandle::new(tokio::spawn(follow))
                 });
             }

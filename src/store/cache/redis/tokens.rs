@@ -3,8 +3,8 @@
 //! A change sets another token, which is one command however much is kept. Both halves of it, to set
 //! and to tell, are one script, so that whoever hears of a change finds it made.
 
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
