@@ -486,6 +486,7 @@ fn example(path: &str, status: &str) -> Option<Value> {
                 "requests": 100, "per_seconds": 60.0, "burst": 100, "clients": 17, "refused": 240,
             },
             "strategies": [strategy],
+            "invalidation": { "queued": 0, "queued_seconds": null, "hears": true, "lost": 0 },
             "database": { "connections": 17, "active": 3, "max_connections": 100 },
             "redis": {
                 "used_memory_bytes": 91_226_112u64, "used_memory_peak_bytes": 93_323_264u64,

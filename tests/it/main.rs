@@ -20,6 +20,7 @@ mod faults;
 mod head_limits;
 mod health;
 mod http;
+mod invalidation;
 mod lab;
 mod leases;
 mod live;

@@ -48,7 +48,8 @@ impl Memory {
 
     /// Keeps an entry at once, unless there is one of a later version.
     pub fn insert(&self, key: &CacheKey, entry: Entry) {
-        let later = |held: &Entry| held.version.epoch > entry.version.epoch;
+        let own = entry.version.epoch;
+        let later = |held: &Entry| own != 0 && held.version.epoch > own;
         self.entries.entry_by_ref(key).and_compute_with(|held| match held {
             Some(held) if later(held.value()) => Op::Nop,
             _ => {

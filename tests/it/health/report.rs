@@ -9,10 +9,12 @@ fn keys(value: &serde_json::Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
+const THREE: &str = "server.replicas = 3\ncache.invalidation = \"ttl\"";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_says_what_it_was_judged_by() {
     let setup = Setup::few(Backend::Postgres).subject("\"pool\"", "\"redis\"");
-    let service = setup.with_redis(Redis::shared()).with("server.replicas = 3").start().await;
+    let service = setup.with_redis(Redis::shared()).with(THREE).start().await;
     for path in ["/health", "/health_check"] {
         let said = service.client.get(path).await.json();
         assert_eq!(keys(&said), ["status", "timestamp", "since", "reasons", "ready", "checks"]);

@@ -101,7 +101,7 @@ async fn the_database_is_the_one_of_the_url() {
     let service = service(&redis.url_with("", "/2"), "").await;
     assert_eq!(asked(&service, "limit=3").await, "miss");
     until_hit(&service, "limit=3").await;
-    assert_eq!(["/0", "/1", "/2"].map(|database| keys(&redis, database)), [0, 0, 1]);
+    assert_eq!(["/0", "/1", "/2"].map(|database| keys(&redis, database)), [0, 0, 2]);
     let too_high = super::service(&redis.url_with("", "/99"), "").await;
     assert_eq!(asked(&too_high, "").await, "bypass");
 }
@@ -118,9 +118,10 @@ async fn a_prefix_keeps_two_services_apart() {
     assert_eq!(asked(&same, "limit=3").await, "hit");
     assert_eq!(asked(&other, "limit=3").await, "miss");
     until_hit(&other, "limit=3").await;
+    // An entry and its version each.
     let names: Vec<String> = redis.run(&["KEYS", "*"]);
     let begin = |prefix: &str| names.iter().filter(|name| name.starts_with(prefix)).count();
-    assert_eq!((begin("one:"), begin("other:"), names.len()), (1, 1, 2), "{names:?}");
+    assert_eq!((begin("one:"), begin("other:"), names.len()), (2, 2, 4), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
