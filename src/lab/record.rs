@@ -369,8 +369,10 @@ pub struct StalenessRecord {
     /// Of them, those that lacked a write that had been answered before they were asked for.
     pub stale: u64,
     /// The age of each: how long ago, when it was asked for, the oldest write that it lacked had been
-    /// answered; 0 for one that lacked none.
+    /// answered; 0 for one that lacked none, which is recorded as the shortest time that there is.
     pub age: Times,
+    /// The sum of all ages, exactly.
+    pub age_seconds: f64,
     /// Looks and writes that failed.
     pub errors: u64,
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
-use super::staleness;
+use super::staleness::{self, Watched};
 use crate::lab::base::Base;
 use crate::lab::load::{self, Job, Keys, LaneTarget, Live, Shop, StageLevel};
 use crate::lab::plan::{Model, Staleness};
@@ -30,7 +30,8 @@ pub(super) struct Spec<'a> {
     pub keys: Arc<Keys>,
     pub shop: Option<Arc<Shop>>,
     pub pause_spread: Duration,
-    pub staleness: Option<Staleness>,
+    /// How stale answers are looked at, and by which product.
+    pub staleness: Option<(Staleness, Arc<Watched>)>,
     pub seed: u64,
 }
 
@@ -76,8 +77,9 @@ pub(super) async fn measure(
     let shown = progress.block(&live, begin, to);
     let seen = Mutex::new(StalenessRecord::default());
     let look = async {
-        if let (Some(looks), Some(shop)) = (spec.staleness, spec.shop) {
-            staleness::look(looks, base, shop, &strategy, (from, to), &seen).await;
+        if let (Some((looks, watched)), Some(shop)) = (&spec.staleness, spec.shop) {
+            let at = (base, shop, &**watched);
+            staleness::look(*looks, at, &strategy, (from, to), &seen).await;
         }
         std::future::pending::<()>().await;
     };

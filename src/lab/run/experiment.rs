@@ -11,10 +11,11 @@ use super::block::{self, Spec};
 use super::people::People;
 use super::progress::Progress;
 use super::search::Steps;
+use super::staleness::Watched;
 use super::{Request, RunError, Start, TargetChoice, levels};
 use crate::config::STANDARD_STRATEGIES;
 use crate::lab::load::{Keys, LaneTarget, Shop, StageLevel};
-use crate::lab::plan::{Distribution, Model, Parameters, Plan, Point, Search};
+use crate::lab::plan::{Distribution, Model, Parameters, Plan, Point, Search, Staleness};
 use crate::lab::record::{Block, Ended, Finding, Role, RunRecord, SCHEMA, Target};
 use crate::lab::sample::{self, Sampler, Watch};
 use crate::lab::target::{self, Running};
@@ -179,7 +180,7 @@ impl<'a> Experiment<'a> {
                     keys: Arc::new(Keys::new(&plan.parameters, plan.seed, round)),
                     shop: self.shop(plan, round).await?,
                     pause_spread: plan.pause_spread,
-                    staleness: plan.staleness,
+                    staleness: self.staleness(plan),
                     seed: plan.seed ^ u64::from(round),
                 };
                 self.block(spec).await?;
@@ -222,6 +223,10 @@ impl<'a> Experiment<'a> {
         fresh.map_err(|why| Halt::Ended(Ended::Failed { why }))?;
         let seed = plan.seed ^ (u64::from(round) << 32);
         Ok(Some(Arc::new(Shop { seed, ..people.shop.clone() })))
+    }
+
+    fn staleness(&self, plan: &Plan) -> Option<(Staleness, Arc<Watched>)> {
+        Some((plan.staleness?, self.people.as_ref()?.watched.clone()))
     }
 
     /// One block, and the file. An error when there should be no further one.

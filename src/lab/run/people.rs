@@ -1,5 +1,6 @@
 //! Before a load that writes: which products there are, and users who are signed in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::staleness::Watched;
 use crate::lab::base::{Answer, Base};
 use crate::lab::load::Shop;
 use crate::lab::plan::Plan;
@@ -29,6 +31,7 @@ pub(super) struct People {
     /// Names and passwords, once registered.
     known: Vec<(String, String)>,
     pub shop: Shop,
+    pub watched: Arc<Watched>,
     signed_in: Instant,
 }
 
@@ -38,7 +41,7 @@ impl People {
     /// # Errors
     /// A sentence: what the service said, and what to do.
     pub async fn gather(plan: &Plan, base: &Base) -> Result<Self, String> {
-        let products = products(base).await?;
+        let (products, watched) = products(base).await?;
         let mut known = Vec::new();
         if plan.tasks.write() || plan.staleness.is_some() {
             // Runs against a service that keeps its users must not meet those of an earlier one.
@@ -53,7 +56,7 @@ impl People {
             .await?;
         }
         let shop = Shop { tasks: plan.tasks, products, tokens: Vec::new(), seed: plan.seed };
-        let mut people = Self { known, shop, signed_in: Instant::now() };
+        let mut people = Self { known, shop, watched, signed_in: Instant::now() };
         people.sign_in(plan, base).await?;
         Ok(people)
     }
@@ -103,23 +106,31 @@ async fn paced<'a, T>(
     try_join_all(known.iter().enumerate().map(one)).await
 }
 
-/// Ids of products that are in stock.
-async fn products(base: &Base) -> Result<Vec<i64>, String> {
+/// Ids of products of which there are many; and one that is watched, which is not among them.
+async fn products(base: &Base) -> Result<(Vec<i64>, Arc<Watched>), String> {
     #[derive(Deserialize)]
     struct Product {
         id: i64,
+        stock: i64,
     }
     let path = format!("/products/pooled?in_stock=true&limit={PRODUCTS}");
     let (status, body) = base.get(&path, TIMEOUT).await.map_err(|error| error.to_string())?;
     if status != 200 {
         return Err(format!("GET {path} was answered with {status}"));
     }
-    let products: Vec<Product> = serde_json::from_slice(&body)
+    let mut products: Vec<Product> = serde_json::from_slice(&body)
         .map_err(|error| format!("the answer of GET {path} cannot be read: {error}"))?;
-    if products.is_empty() {
+    products.sort_by_key(|product| std::cmp::Reverse(product.stock));
+    // Of most of them enough for a run.
+    products.truncate((products.len() / 2).max(2));
+    let [others @ .., last] = &*products else {
         return Err("no product is in stock: fill the table with `poolwise seed --reset`".into());
+    };
+    if others.is_empty() {
+        return Err("two products have to be in stock: `poolwise seed --reset`".into());
     }
-    Ok(products.into_iter().map(|product| product.id).collect())
+    let watched = Watched { product: last.id, stock: last.stock.into() };
+    Ok((others.iter().map(|product| product.id).collect(), Arc::new(watched)))
 }
 
 /// Posts something until it is taken, and comes back as often as told.

@@ -1,12 +1,14 @@
 //! How stale the answers of a strategy are: beside the load, one product is written to, and looked at
 //! through the strategy.
 //!
-//! A write is known by the stock that it sets, which goes up by one each time. A look is **stale** if it
+//! A write is known by the stock that it sets, which goes up by one each time, over all blocks of a run:
+//! an answer may be kept from one block to the next. Nothing else in the run writes to that product. A look is **stale** if it
 //! lacks a write that had been answered before the look began; its **age** is the time from when the
 //! oldest such write was answered to when the look began, and 0 where there is none. So the time that
 //! a look takes itself, and a write that is on its way, never count.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,25 +28,21 @@ use crate::lab::record::StalenessRecord;
 
 /// How long a look or a write may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The first stock that is written; below it is what the product had before.
-const FIRST: i64 = 1_000_000;
 
 /// Looks from `from` to `to`, or until it is dropped: `record` holds what was seen so far.
 pub(super) async fn look(
     looks: Staleness,
-    base: &Base,
-    shop: Arc<Shop>,
+    (base, shop, watched): (&Base, Arc<Shop>, &Watched),
     strategy: &str,
     (from, to): (Instant, Instant),
     record: &Mutex<StalenessRecord>,
 ) {
-    // The last one: the load reads and writes mostly others.
-    let product = *shop.products.last().expect("there is at least one");
+    let product = watched.product;
     let subject = Subject { base, shop, path: detail(strategy, product), product };
     let history = Mutex::new(History::default());
     sleep_until(from).await;
     let writing = every(looks.write_every, from, async || {
-        let stock = lock(&history).next();
+        let stock = 1 + watched.stock.fetch_add(1, Ordering::Relaxed);
         match subject.write(stock).await {
             Ok(()) => {
                 lock(&history).answered(stock, Instant::now());
@@ -63,6 +61,7 @@ pub(super) async fn look(
                 record.looks += 1;
                 record.stale += u64::from(!age.is_zero());
                 record.age.record(age);
+                record.age_seconds += age.as_secs_f64();
             }
             Err(()) => record.errors += 1,
         }
@@ -117,20 +116,19 @@ impl Subject<'_> {
     }
 }
 
-/// The writes that were answered, oldest first, as far as answers may still lack them.
+/// Which product is written to, and the last stock that it was given.
+pub(super) struct Watched {
+    pub product: i64,
+    pub stock: AtomicI64,
+}
+
+/// The writes that were answered, oldest first.
 #[derive(Default)]
 struct History {
-    written: i64,
     answered: VecDeque<(i64, Instant)>,
 }
 
 impl History {
-    /// The stock that the next write sets.
-    fn next(&mut self) -> i64 {
-        self.written += 1;
-        FIRST + self.written
-    }
-
     fn answered(&mut self, stock: i64, at: Instant) {
         self.answered.push_back((stock, at));
     }
@@ -152,20 +150,19 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut history = History::default();
         assert_eq!(history.age(17, at(0)), Duration::ZERO, "nothing was written");
-        for seconds in [1, 3, 5] {
-            let stock = history.next();
+        for (stock, seconds) in [(101, 1), (102, 3), (103, 5)] {
             history.answered(stock, at(seconds));
         }
         for (stock, begun, age) in [
             (17, 1, 0),
             (17, 2, 1),
             (17, 6, 5),
-            (FIRST + 1, 3, 0),
-            (FIRST + 1, 4, 1),
-            (FIRST + 2, 6, 1),
-            (FIRST + 3, 9, 0),
+            (101, 3, 0),
+            (101, 4, 1),
+            (102, 6, 1),
+            (103, 9, 0),
             // Written meanwhile: newer than asked for.
-            (FIRST + 4, 9, 0),
+            (104, 9, 0),
         ] {
             let found = history.age(stock, at(begun));
             assert_eq!(found, Duration::from_secs(age), "stock {stock} asked for at {begun}");

@@ -64,7 +64,7 @@ pub(super) fn quotients(
     if let Some(seen) = &lane.staleness {
         let looks = seen.looks as f64;
         found.insert(Figure::StaleShare, (seen.stale as f64, looks));
-        found.insert(Figure::StaleAgeMean, (seen.age.mean_ms().unwrap_or(0.0) * looks, looks));
+        found.insert(Figure::StaleAgeMean, (seen.age_seconds * 1000.0, looks));
     }
     host(block, &mut found);
     pool(block, &lane.strategy, answers, &mut found);

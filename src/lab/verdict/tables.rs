@@ -71,9 +71,15 @@ pub(super) fn ratios(
     other: &Cell,
     noise: &BTreeMap<Figure, f64>,
 ) -> BTreeMap<Figure, Ratio> {
-    // What the machine did is nobody's merit.
-    let of_machine = [Figure::HostBusy, Figure::HostSteal];
-    let figures = Figure::ALL.iter().filter(|figure| !of_machine.contains(figure));
+    // What the machine did is nobody's merit, and a ratio of ages that are mostly 0 says nothing.
+    let alone = [
+        Figure::HostBusy,
+        Figure::HostSteal,
+        Figure::StaleShare,
+        Figure::StaleAgeMean,
+        Figure::StaleAgeP95,
+    ];
+    let figures = Figure::ALL.iter().filter(|figure| !alone.contains(figure));
     let ratio = |figure: &Figure| {
         let noise = noise.get(figure).copied().unwrap_or(0.0);
         Some((*figure, ratio::ratio(seed, cell, other, *figure, noise)?))
