@@ -1,7 +1,9 @@
 //! The command line: each subcommand in a few lines, over the library.
 
+mod auth;
 mod db;
 mod lab;
+mod users;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -48,6 +50,12 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make what sign-in needs
+    #[command(subcommand)]
+    Auth(auth::Auth),
+    /// Make users
+    #[command(subcommand)]
+    Users(users::Users),
     /// Write the OpenAPI document
     Openapi(OpenApi),
 }
@@ -157,6 +165,8 @@ pub fn main_with(plugins: &Plugins) -> ExitCode {
         Some(Command::Db(ref command)) => db::main(command, plugins).map(done),
         Some(Command::Config(ConfigCommand::Check(ref files))) => check(files, plugins).map(done),
         Some(Command::Config(ConfigCommand::Dump(ref files))) => dump(files, plugins).map(done),
+        Some(Command::Auth(ref command)) => auth::main(command).map(done),
+        Some(Command::Users(ref command)) => users::main(command).map(done),
         Some(Command::Openapi(ref command)) => openapi(command).map(done),
     };
     let (message, code) = match outcome {
@@ -172,8 +182,14 @@ fn load(files: &Files, plugins: &Plugins) -> Result<Config, Failure> {
     Ok(config::load(&files.files, &Environment::of_process(), plugins)?)
 }
 
+/// Refuses to serve without a key.
+fn needs_key(config: &Config) -> Result<(), Failure> {
+    config.auth.keys.problem().map_or(Ok(()), |problem| Err(Failure::Usage(problem)))
+}
+
 fn check(files: &Files, plugins: &Plugins) -> Result<(), Failure> {
     let config = load(files, plugins)?;
+    needs_key(&config)?;
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
@@ -230,6 +246,7 @@ fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
         Ok(config)
     };
     let config = load()?;
+    needs_key(&config)?;
     let on_log = Box::new(start_log(&config.log));
     let sources =
         server::Sources { files: command.files.files.clone(), load: Arc::new(load), on_log };

@@ -60,10 +60,12 @@ impl Keys {
         let keys = match source {
             KeySource::Keys(keys) => keys.clone(),
             KeySource::Generated(path) => {
-                let made = make(path);
-                let text = made.and_then(|()| std::fs::read_to_string(path)).map_err(|error| {
+                let there = if path.exists() { Ok(()) } else { make(path) };
+                let text = there.and_then(|()| std::fs::read_to_string(path)).map_err(|error| {
                     let path = path.display();
-                    refused(format!("`auth.signing_key_file`: {path} cannot be made: {error}"))
+                    refused(format!(
+                        "`auth.signing_key_file`: {path} cannot be read or made: {error}"
+                    ))
                 })?;
                 parse_keys(&text).map_err(|why| {
                     refused(format!("`auth.signing_key_file`: {}: {why}", path.display()))

@@ -26,7 +26,7 @@ pub use keys::new_key;
 pub use token::Claims;
 pub use words::{Name, Password, RefreshToken};
 
-use crate::config::Config;
+use crate::config::{Config, SignInStore};
 use crate::store::backend::{Bind, Command, Datum, Kind};
 use crate::store::{ErrorKind, StoreError};
 
@@ -89,6 +89,11 @@ impl Auth {
             access_lifetime: settings.access_lifetime,
             refresh_lifetime: settings.refresh_lifetime,
         })
+    }
+
+    /// Whether what it needs of a configuration is also that of Redis.
+    pub fn asks_redis(config: &Config) -> bool {
+        config.auth.store == SignInStore::Redis
     }
 
     /// Makes a user.

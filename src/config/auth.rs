@@ -99,7 +99,7 @@ impl fmt::Debug for SigningKey {
 pub enum KeySource {
     /// Here: the first signs, all verify.
     Keys(Vec<SigningKey>),
-    /// In a file that is made when it is not there.
+    /// In a file that is read at the start, and made when it is not there.
     Generated(PathBuf),
     /// Nowhere, which ends a start; where it was to be, if that was said.
     Missing(Option<PathBuf>),
@@ -190,12 +190,14 @@ fn keys(raw: &File, database: &Database, problems: &mut Vec<String>) -> KeySourc
         }
         return KeySource::Missing(None);
     };
+    if may_make {
+        return KeySource::Generated(path);
+    }
     match std::fs::read_to_string(&path) {
         Ok(text) => read("signing_key_file", &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match may_make {
-            true => KeySource::Generated(path),
-            false => KeySource::Missing(raw.signing_key_file.clone()),
-        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            KeySource::Missing(raw.signing_key_file.clone())
+        }
         Err(error) => {
             let path = path.display();
             problems.push(format!("`auth.signing_key_file`: {path} cannot be read: {error}"));

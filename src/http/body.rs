@@ -48,7 +48,7 @@ impl Fields {
 
     /// A text that has to be there.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        match self.left.remove(name) {
+        match self.left.shift_remove(name) {
             Some(Value::String(text)) => return Some(text),
             Some(other) => self.refuse(name, format!("must be a text, not {}", kind_of(&other))),
             None => self.refuse(name, "is missing"),
@@ -115,7 +115,7 @@ fn parse<T: FromFields>(bytes: &[u8]) -> Result<T, Problem> {
     unknown.iter().for_each(|name| fields.refuse(shown(name), "is not a known field"));
     match read {
         Some(read) if fields.problems.is_empty() => Ok(read),
-        _ => Err(Problem::bad_parameters(fields.problems)),
+        _ => Err(Problem::bad_fields(fields.problems)),
     }
 }
 

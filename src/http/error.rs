@@ -36,7 +36,7 @@ pub(super) struct Document {
     detail: String,
     /// The request's id, to be looked up in the log.
     request_id: String,
-    /// The parameters, or the places of the body, that were refused.
+    /// The parameters, fields or places of the body that were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<ParameterProblem>>,
     /// The products of which there is not enough.
@@ -44,11 +44,11 @@ pub(super) struct Document {
     products: Option<Vec<ShortProduct>>,
 }
 
-/// A parameter, or a place of the body, that was refused.
+/// A query parameter, or a field or place of a body, that was refused.
 #[derive(Debug, Object, Serialize)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct ParameterProblem {
-    /// The parameter's name.
+    /// The name of the parameter or field.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
     /// The place of the body, as a JSON pointer (RFC 6901).
@@ -118,15 +118,22 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind that an endpoint can answer with, for the spec.
-    const DOCUMENTED: [Kind; 14] = [
+    const DOCUMENTED: [Kind; 21] = [
         Kind::BadParameter,
+        Kind::Unauthorized,
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::NotAcceptable,
+        Kind::BodyTimeout,
+        Kind::Taken,
+        Kind::BodyTooLarge,
         Kind::UrlTooLong,
+        Kind::MediaType,
         Kind::RateLimited,
+        Kind::TooManyFailures,
         Kind::Internal,
         Kind::Saturated,
+        Kind::AuthUnavailable,
         Kind::Conflict,
         Kind::Unreachable,
         Kind::NotPrepared,
@@ -267,8 +274,17 @@ impl Problem {
 
     /// 400, naming every parameter that was refused.
     pub fn bad_parameters(refused: Vec<InvalidParameter>) -> Self {
+        Self::refused("Parameter", refused)
+    }
+
+    /// 400, naming every field of a body that was refused.
+    pub fn bad_fields(refused: Vec<InvalidParameter>) -> Self {
+        Self::refused("Field", refused)
+    }
+
+    fn refused(what: &str, refused: Vec<InvalidParameter>) -> Self {
         let sentences: Vec<String> =
-            refused.iter().map(|bad| format!("Parameter {} {}.", bad.name, bad.reason)).collect();
+            refused.iter().map(|bad| format!("{what} {} {}.", bad.name, bad.reason)).collect();
         let mut problem = Self::new(Kind::BadParameter, sentences.join(" "));
         problem.errors = Some(
             refused
@@ -418,15 +434,20 @@ impl ApiResponse for Problem {
             .map(|status| MetaResponse {
                 description: match status {
                     StatusCode::BAD_REQUEST => "A parameter was refused; `errors` names each",
+                    StatusCode::UNAUTHORIZED => "Not signed in, or no longer",
+                    StatusCode::REQUEST_TIMEOUT => "The body took longer than server.request_timeout",
+                    StatusCode::CONFLICT => "Somebody or something has this name already",
+                    StatusCode::PAYLOAD_TOO_LARGE => "The body is longer than any that makes sense",
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE => "The body is no `application/json`",
                     StatusCode::NOT_FOUND => "There is nothing of this name or id",
                     StatusCode::NOT_ACCEPTABLE => "`Accept` excludes application/json",
                     StatusCode::METHOD_NOT_ALLOWED => "Only the methods in `Allow` are allowed",
                     StatusCode::URI_TOO_LONG => "The URL is longer than server.max_url_size",
                     StatusCode::TOO_MANY_REQUESTS => {
-                        "This client asked for more than `[rate_limit]` allows; come back after `Retry-After`"
+                        "This client asked for more than `[rate_limit]` allows, or failed to sign in too often; come back after `Retry-After`"
                     }
                     StatusCode::SERVICE_UNAVAILABLE => {
-                        "Saturated, in conflict or starting (come back after `Retry-After`), or the database cannot be reached; `type` tells which"
+                        "Saturated, in conflict or starting (come back after `Retry-After`), or the database or the store of sign-ins cannot be reached; `type` tells which"
                     }
                     StatusCode::GATEWAY_TIMEOUT => "The database took too long",
                     _ => "The service failed; the log has the detail under the request id",

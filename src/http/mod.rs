@@ -23,6 +23,7 @@ mod request;
 mod sampler;
 mod service;
 mod sign_in;
+mod sign_in_spec;
 mod signed_in;
 mod spec;
 mod spec_writes;

@@ -15,7 +15,7 @@ use super::error::PROBLEM_JSON;
 use super::orders_api::OrdersApi;
 use super::products_api::ProductsApi;
 use super::sign_in::SignInApi;
-use super::{State, parameters, spec_writes};
+use super::{State, parameters, sign_in_spec, spec_writes};
 
 /// The finished document and what is read from it.
 pub(super) struct Spec {
@@ -169,15 +169,21 @@ fn complete(path: &str, operation: &mut Value) {
         parameter["example"] = example.1;
     }
     let products = path.ends_with("/products") || path.starts_with("/products/");
-    if let Some(responses) = operation["responses"].as_object_mut()
-        && !products
-    {
+    let problems = match sign_in_spec::problems(path) {
+        Some(problems) => problems,
+        None if products => OF_PRODUCTS,
+        None => ANYWHERE,
+    };
+    if let Some(responses) = operation["responses"].as_object_mut() {
         responses.retain(|status, response| {
-            ANYWHERE.contains(&status.as_str()) || !is_problem(response)
+            problems.contains(&status.as_str()) || !is_problem(response)
         });
     }
+    if let Some(example) = sign_in_spec::request(path) {
+        operation["requestBody"]["content"]["application/json"]["example"] = example;
+    }
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-        add_headers(status, products, response);
+        add_headers(path, status, products, response);
         add_examples(path, status, response);
     }
     if products {
@@ -186,7 +192,9 @@ fn complete(path: &str, operation: &mut Value) {
 }
 
 /// Problems of what asks no database.
-const ANYWHERE: [&str; 3] = ["400", "405", "414"];
+const ANYWHERE: &[&str] = &["400", "405", "414"];
+/// Problems of what gives products.
+const OF_PRODUCTS: &[&str] = &["400", "404", "405", "406", "414", "429", "500", "503", "504"];
 
 fn is_problem(response: &Value) -> bool {
     let mut types = response["content"].as_object().into_iter().flatten();
@@ -214,7 +222,7 @@ pub(super) fn tidy(parameter: &mut Value) {
 }
 
 /// Name, the statuses that carry it, whether only answers of products do, text and example.
-const HEADERS: [(&str, &[&str], bool, &str, &str); 11] = [
+const HEADERS: [(&str, &[&str], bool, &str, &str); 13] = [
     (
         "X-Request-Id",
         &[],
@@ -273,16 +281,31 @@ const HEADERS: [(&str, &[&str], bool, &str, &str); 11] = [
         "Seconds until it has all of them again; on a 429, until it has one.",
         "2",
     ),
+    ("WWW-Authenticate", &["401"], false, "How to say who you are.", "Bearer"),
+    ("Cache-Control", &["200"], true, "On answers with tokens: nobody may keep them.", "no-store"),
     ("Allow", &["405"], false, "The methods that are allowed.", "GET"),
 ];
 
 /// Everything that can be answered after the client was counted.
-const LIMITED: &[&str] = &["200", "304", "400", "404", "405", "406", "429", "500", "503", "504"];
+const LIMITED: &[&str] = &[
+    "200", "201", "204", "304", "400", "401", "404", "405", "406", "408", "409", "412",
+    "413", "415", "422", "428", "429", "500", "503", "504",
+];
 
-pub(super) fn add_headers(status: &str, products: bool, response: &mut Value) {
+/// Of the headers that not every answer has, those of sign-in.
+const OF_SIGN_IN: [&str; 5] =
+    ["Cache-Control", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"];
+
+pub(super) fn add_headers(path: &str, status: &str, products: bool, response: &mut Value) {
+    let signs_in = sign_in_spec::problems(path).is_some();
     let mut headers = Map::new();
-    for (name, statuses, only_products, description, example) in HEADERS {
-        if (statuses.is_empty() || statuses.contains(&status)) && (products || !only_products) {
+    for (name, statuses, special, description, example) in HEADERS {
+        let here = match OF_SIGN_IN.contains(&name) {
+            true if signs_in => true,
+            true if name == "Cache-Control" => false,
+            _ => products || !special,
+        };
+        if (statuses.is_empty() || statuses.contains(&status)) && here {
             let header = json!({
                 "description": description, "schema": { "type": "string" }, "example": example,
             });
@@ -297,19 +320,31 @@ fn add_examples(path: &str, status: &str, response: &mut Value) {
     let Some(content) = content else { return };
     for (media_type, content) in content {
         if media_type.starts_with(PROBLEM_JSON) {
-            content["example"] = problem_example(status);
+            content["example"] = problem_example(path, status);
         } else if let Some(example) = example(path, status) {
             content["example"] = example;
         }
     }
 }
 
-pub(super) fn problem_example(status: &str) -> Value {
-    let (name, title, detail) = match status {
+pub(super) fn problem_example(path: &str, status: &str) -> Value {
+    let common = match status {
         "400" => (
             "bad-parameter",
             "A parameter was refused",
             "Parameter limit must be a whole number from 1 to 10000.",
+        ),
+        "401" => ("unauthorized", "You are not signed in", super::error::SIGN_IN),
+        "408" => ("body-timeout", "The body did not come in time", "It was not whole within 30s."),
+        "413" => (
+            "body-too-large",
+            "The body is too large",
+            "The longest body that is read here has 4096 bytes.",
+        ),
+        "415" => (
+            "media-type",
+            "Only JSON is taken here",
+            "Send the body as JSON, with `Content-Type: application/json`.",
         ),
         "404" => ("not-found", "There is nothing here", "There is no product 60001."),
         "406" => (
@@ -344,12 +379,16 @@ pub(super) fn problem_example(status: &str) -> Value {
             "Something went wrong that you cannot mend. The log has the detail under this request id.",
         ),
     };
+    let (name, title, detail) = sign_in_spec::problem(path, status).unwrap_or(common);
     let mut example = json!({
         "type": format!("urn:poolwise:problem:{name}"), "title": title,
         "status": status.parse::<u16>().unwrap_or(500), "detail": detail,
         "request_id": "5f3c9a0be1d24c77",
     });
-    if status == "400" {
+    if status == "400" && sign_in_spec::problems(path).is_some() {
+        example["errors"] =
+            json!([{ "parameter": "password", "reason": "must have 8 to 128 characters" }]);
+    } else if status == "400" {
         example["errors"] =
             json!([{ "parameter": "limit", "reason": "must be a whole number from 1 to 10000" }]);
     }
@@ -440,6 +479,6 @@ fn example(path: &str, status: &str) -> Option<Value> {
             },
         }),
         path if path.contains("products") => json!([product]),
-        _ => return None,
+        path => return sign_in_spec::answer(path),
     })
 }

@@ -56,7 +56,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Value) -> bool 
     sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
     responses.extend(sorted);
     for (status, response) in responses.iter_mut() {
-        add_headers(status, true, response);
+        add_headers(path, status, true, response);
         let made = good.iter().any(|good| good.to_string() == *status);
         let headers = response["headers"].as_object_mut();
         let Some(headers) = headers else { continue };
@@ -174,7 +174,7 @@ fn problem(path: &str, status: u16) -> Value {
         });
         return response(description, document);
     }
-    response(description, problem_example(&status.to_string()))
+    response(description, problem_example(path, &status.to_string()))
 }
 
 fn response(description: &str, example: Value) -> Value {

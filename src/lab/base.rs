@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT_ENCODING, HOST};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::http::request::Builder;
+use hyper::http::response::Parts;
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -103,20 +105,45 @@ impl Base {
         path: &str,
         timeout: Duration,
     ) -> Result<(StatusCode, Bytes), RequestError> {
+        let request = self.request(Request::get(path)).body(Full::default());
+        let (head, body) = self.send(request.expect("our own paths are right"), timeout).await?;
+        Ok((head.status, body))
+    }
+
+    /// One POST of JSON over a connection of its own: status, seconds of `Retry-After`, body.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `timeout`.
+    pub async fn post(
+        &self,
+        path: &str,
+        json: String,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Option<u64>, Bytes), RequestError> {
+        let request = self.request(Request::post(path)).header(CONTENT_TYPE, "application/json");
+        let request = request.body(Full::from(json)).expect("our own paths are right");
+        let (head, body) = self.send(request, timeout).await?;
+        let retry_after = head.headers.get(RETRY_AFTER).and_then(|text| text.to_str().ok());
+        Ok((head.status, retry_after.and_then(|text| text.parse().ok()), body))
+    }
+
+    fn request(&self, begun: Builder) -> Builder {
+        begun.header(HOST, &self.authority).header(ACCEPT_ENCODING, "identity")
+    }
+
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> Result<(Parts, Bytes), RequestError> {
         let answer = async {
             let io = TokioIo::new(self.connect().await?);
-            let (mut sender, connection): (SendRequest<Empty<Bytes>>, _) =
+            let (mut sender, connection): (SendRequest<Full<Bytes>>, _) =
                 http1::handshake(io).await?;
             // The task ends when the sender is dropped.
             tokio::spawn(connection);
-            let request = Request::get(path)
-                .header(HOST, &self.authority)
-                .header(ACCEPT_ENCODING, "identity")
-                .body(Empty::new())
-                .expect("our own paths are right");
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            Ok((status, answer.into_body().collect().await?.to_bytes()))
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            Ok((head, body.collect().await?.to_bytes()))
         };
         let in_time = tokio::time::timeout(timeout, answer).await;
         in_time.unwrap_or(Err(RequestError::Timeout(timeout)))

@@ -9,7 +9,8 @@ use rstest::rstest;
 use crate::command::outcome;
 use crate::config::file;
 use crate::harness::{
-    Backend, Client, Database, FEW, Network, Postgres, Process, Redis, Weather, folder, unique,
+    Answer, Backend, Client, Database, FEW, Network, Postgres, Process, Redis, SIGNING_KEY,
+    Weather, folder, unique,
 };
 
 /// What nobody may hear: the password that PostgreSQL takes, and one that nobody does.
@@ -43,7 +44,8 @@ fn guarded(port: u16, password: &str, options: &str) -> String {
 
 fn debug(toml: &str) -> PathBuf {
     file(&format!(
-        "log.level = \"trace\"\ndatabase.backend = \"postgres\"\nseed.auto = false\n{toml}"
+        "log.level = \"trace\"\ndatabase.backend = \"postgres\"\nseed.auto = false\n\
+         auth.signing_key = \"{SIGNING_KEY}\"\n{toml}"
     ))
 }
 
@@ -210,4 +212,74 @@ async fn a_service_whose_dependencies_fail_says_no_password(
     }
     assert_silent(&said, "the log");
     assert_silent(&answered, "an answer");
+}
+
+/// Reads everything that a user is given or brings along, and looks for it in what is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_people_sign_in_to_says_none_of_their_secrets() {
+    let database = Database::scratch(Backend::Postgres, FEW).await;
+    let service = Running::start(&format!(
+        "database.url = \"{}\"\ndatabase.reserve = 150\nauth.store = \"redis\"\n\
+         auth.failures = 2\ncache.redis_url = \"{}\"\ncache.key_prefix = \"{}:\"\n",
+        database.url,
+        Redis::shared().url(),
+        unique("secrets"),
+    ))
+    .await;
+    let password = "s3samOpen for users";
+    let user = serde_json::json!({ "name": "ada", "password": password });
+    let mut secrets = vec![password.to_owned(), SIGNING_KEY.to_owned()];
+    let mut answered = String::new();
+    let mut keep = |answer: &Answer| {
+        answered += &format!("{} {:?} ", answer.status, answer.headers);
+        if !answer.status.is_success() {
+            answered += &String::from_utf8_lossy(&answer.body);
+        }
+    };
+    keep(&service.client.post("/auth/register", &user).await);
+    keep(&service.client.post("/auth/register", &user).await);
+    let mut refresh = serde_json::json!({});
+    for path in ["/auth/login", "/auth/refresh", "/auth/refresh"] {
+        let body = if path == "/auth/login" { &user } else { &refresh };
+        let answer = service.client.post(path, body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let tokens = answer.json();
+        for token in ["access_token", "refresh_token"] {
+            secrets.push(tokens[token].as_str().expect("a text").to_owned());
+        }
+        refresh = serde_json::json!({ "refresh_token": tokens["refresh_token"] });
+    }
+    // One that holds no more, guesses, mistakes, and what ends it all.
+    let first = serde_json::json!({ "refresh_token": secrets[3] });
+    keep(&service.client.post("/auth/refresh", &first).await);
+    let wrong = serde_json::json!({ "name": "ada", "password": "s3samOpen but wrong" });
+    for _ in 0..4 {
+        keep(&service.client.post("/auth/login", &wrong).await);
+    }
+    let misplaced = serde_json::json!({ "name": [password], "password": { "x": password } });
+    keep(&service.client.post("/auth/login", &misplaced).await);
+    let bearer = format!("Bearer {}", secrets[2]);
+    for token in [&*bearer, &bearer[..bearer.len() - 3]] {
+        let headers = [("authorization", token)];
+        keep(&service.client.send(hyper::Method::POST, "/auth/logout", &headers).await);
+    }
+    answered += &service.ask_everything().await;
+    let said = service.stop().await;
+    for expected in ["DEBUG", "status=401", "status=409", "status=429", "too many sign-ins failed"]
+    {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+    assert_silent(&said, "the log");
+    assert_silent(&answered, "an answer");
+    // The better part of a token is its end.
+    for secret in secrets.iter().map(|secret| &secret[secret.len() - 12..]) {
+        assert!(!said.contains(secret), "the log says {secret}");
+        assert!(!answered.contains(secret), "an answer says {secret}: {answered}");
+    }
+    let kept: Vec<String> = Redis::shared().run(&["KEYS", "*sign-in:*"]);
+    for key in kept {
+        let value: Option<String> = Redis::shared().run(&["GET", &key]);
+        let value = value.unwrap_or_default();
+        assert!(secrets.iter().all(|secret| !value.contains(&secret[secret.len() - 12..])));
+    }
 }

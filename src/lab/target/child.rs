@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::guard::Guard;
 use super::{Pins, Running, TargetError, definitions, list, pick, shown};
-use crate::config::{self, Config, Environment, PluginCheck};
+use crate::config::{self, Config, Environment, PluginCheck, SigningKey};
 use crate::lab::base::Base;
 use crate::lab::plan::Plan;
 use crate::lab::sample::listens;
@@ -64,7 +64,11 @@ pub async fn start(what: Start<'_>) -> Result<Running, TargetError> {
         written.map_err(|error| TargetError::Start(format!("{}: {error}", path.display())))?;
         files.push(path);
     }
-    let config = config::load(&files, what.environment, what.plugins)?;
+    let mut config = config::load(&files, what.environment, what.plugins)?;
+    if config.auth.keys.problem().is_some() {
+        files.push(key_of_its_own(folder.path())?);
+        config = config::load(&files, what.environment, what.plugins)?;
+    }
     refuse_unknown(what.plan, &config, what.files)?;
     let mut child = Child::start(&what, &files, folder).await?;
     let listed = list(&child.base, READY_WITHIN).await;
@@ -84,6 +88,15 @@ pub async fn start(what: Start<'_>) -> Result<Running, TargetError> {
         strategies,
         child: Some(child),
     })
+}
+
+/// A file with a key to sign tokens with, which the service must have and nobody else needs.
+fn key_of_its_own(folder: &Path) -> Result<PathBuf, TargetError> {
+    let path = folder.join("key.toml");
+    let key = SigningKey::new(rand::random()).to_base64();
+    let written = std::fs::write(&path, format!("auth.signing_key = \"{key}\"\n"));
+    written.map_err(|error| TargetError::Start(format!("{}: {error}", path.display())))?;
+    Ok(path)
 }
 
 fn refuse_unknown(plan: &Plan, config: &Config, files: &[PathBuf]) -> Result<(), TargetError> {

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::watch::Watched;
+use crate::auth::Auth;
 use crate::config::{self, Config, Problems};
 use crate::encode::BodyLimits;
 use crate::http::{Attempt, Following, Outcome, RateLimit, State, Watching};
@@ -131,7 +132,7 @@ impl Live {
             return Ok(Outcome::Unchanged);
         }
         let opened = tokio::time::timeout(LIMIT, self.open(&config, running)).await;
-        let (backends, strategies) = opened.map_err(|_| {
+        let (backends, strategies, auth) = opened.map_err(|_| {
             let limit = humantime::format_duration(LIMIT);
             let detail = format_args!("the databases did not answer within {limit}");
             StoreError::new(store::ErrorKind::Unreachable, detail)
@@ -155,6 +156,9 @@ impl Live {
         if config.rate_limit != running.rate_limit {
             state.rate_limit.store(Arc::new(RateLimit::new(&config.rate_limit)));
         }
+        if let Some(auth) = auth {
+            state.auth.store(Arc::new(auth));
+        }
         let looks_differ = config.health != running.health
             || config.server.replicas != running.server.replicas
             || !backends.is_same(&self.backends);
@@ -171,7 +175,11 @@ impl Live {
         &self,
         config: &Config,
         running: &Config,
-    ) -> Result<(Backends, store::Strategies), StoreError> {
+    ) -> Result<(Backends, store::Strategies, Option<Auth>), StoreError> {
+        // A new one has forgotten whose sign-ins failed.
+        let same = config.auth == running.auth
+            && (!Auth::asks_redis(config) || config.cache == running.cache);
+        let auth = if same { None } else { Some(Auth::new(config)?) };
         let backends = Backends::beside(config, Some((running, &self.backends)))?;
         for (url, backend) in backends.iter() {
             let known = self.backends.iter().any(|(_, known)| Arc::ptr_eq(known, backend));
@@ -186,7 +194,7 @@ impl Live {
         let running = Running { config: running, strategies: &before };
         let strategies =
             store::open(config, &backends, &self.plugins, &limits, Some(running)).await?;
-        Ok((backends, strategies))
+        Ok((backends, strategies, auth))
     }
 }
 

@@ -196,6 +196,11 @@ impl Setup {
         ))
     }
 
+    /// Nothing but what stands in files to come.
+    pub fn bare() -> Self {
+        Self { files: Vec::new() }
+    }
+
     /// One more layer.
     pub fn with(mut self, toml: &str) -> Self {
         let file = folder().join(unique("layer")).with_extension("toml");

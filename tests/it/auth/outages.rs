@@ -1,0 +1,144 @@
+//! Where sign-ins are kept fails: nobody gets in on a guess, and reading goes on. And two replicas, which
+//! must agree at once.
+
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+
+use super::*;
+use crate::harness::{Weather, folder};
+
+fn unavailable() -> (u16, String) {
+    (503, "auth-unavailable".into())
+}
+
+/// Sign-ins in a Redis of the test's own.
+async fn over_redis(redis: &Redis) -> Service {
+    let setup = Setup::few(Backend::Sqlite).with_redis(redis);
+    let database = folder().join(unique("auth")).with_extension("db");
+    let own = format!(
+        "database.url = \"sqlite:{}\"\nseed = {{ auto = true, rows = 10 }}\nauth.store = \"redis\"\n\
+         cache.redis_timeout = \"300ms\"",
+        database.display()
+    );
+    setup.with(&own).start().await
+}
+
+/// Everything that needs the store is refused in time, and reading goes on.
+async fn nothing_but_reading_works(service: &Service, user: &Value, tokens: &(String, String)) {
+    let started = Instant::now();
+    assert_eq!(problem(&log_out(service, &tokens.0).await), unavailable());
+    assert_eq!(problem(&refresh(service, &tokens.1).await), unavailable());
+    let answer = service.client.post("/auth/login", user).await;
+    assert_eq!(problem(&answer), unavailable());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert_eq!(service.client.get("/products/pooled?limit=1").await.status, 200);
+    let with_token = [("authorization", &*format!("Bearer {}", tokens.0))];
+    assert_eq!(service.client.get_with("/products/pooled", &with_token).await.status, 200);
+    // What is wrong by itself needs no store to be refused.
+    assert_eq!(problem(&log_out(service, "nonsense").await), unauthorized());
+}
+
+async fn works_again(service: &Service, token: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = log_out(service, token).await;
+        if answer.status == 204 {
+            return;
+        }
+        assert_eq!(problem(&answer), unavailable());
+        assert!(Instant::now() < deadline, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_is_frozen_nobody_is_taken_at_their_word() {
+    let redis = Redis::start();
+    let service = over_redis(&redis).await;
+    let user = user();
+    assert_eq!(service.client.post("/auth/register", &user).await.status, 201);
+    let tokens = log_in(&service, &user).await;
+    redis.process.signal("STOP");
+    nothing_but_reading_works(&service, &user, &tokens).await;
+    redis.process.signal("CONT");
+    // A refresh that was given up may have arrived after all: then its answer is lost, and with it
+    // the sign-in at the next try. The access token is none the wiser.
+    works_again(&service, &tokens.0).await;
+    log_in(&service, &user).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_redis_is_killed_and_comes_back_empty_everybody_signs_in_anew() {
+    let redis = Redis::start();
+    let port = redis.port;
+    let service = over_redis(&redis).await;
+    let user = user();
+    assert_eq!(service.client.post("/auth/register", &user).await.status, 201);
+    let tokens = log_in(&service, &user).await;
+    drop(redis);
+    nothing_but_reading_works(&service, &user, &tokens).await;
+    let _redis = Redis::start_on(port).expect("the port is free again");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while problem(&log_out(&service, &tokens.0).await) != unauthorized() {
+        assert!(Instant::now() < deadline, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (access, _) = log_in(&service, &user).await;
+    assert_eq!(log_out(&service, &access).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_nobody_is_taken_at_their_word() {
+    let database = Database::scratch(Backend::Postgres, FEW).await;
+    let (database, network) = database.behind_a_network().await;
+    let setup = Setup::of(&database).with("database.connect_timeout = \"1s\"");
+    let service = setup.with("strategies.cached.cache = \"memory\"").start().await;
+    let user = user();
+    assert_eq!(service.client.post("/auth/register", &user).await.status, 201);
+    let tokens = log_in(&service, &user).await;
+    assert_eq!(service.client.get("/products/cached?limit=1").await.status, 200);
+    network.turns(Weather::Refused);
+    network.cut();
+    assert_eq!(problem(&log_out(&service, &tokens.0).await), unavailable());
+    assert_eq!(problem(&refresh(&service, &tokens.1).await), unavailable());
+    let answer = service.client.post("/auth/login", &user).await;
+    assert_eq!(problem(&answer), (503, "unreachable".into()), "there are no users to be asked");
+    assert_eq!(service.client.get("/products/cached?limit=1").await.cache(), "hit");
+    network.turns(Weather::Fair);
+    works_again(&service, &tokens.0).await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_replica_ends_every_other_refuses_at_once(
+    #[values(Backend::Sqlite, Backend::Postgres, Backend::MariaDb)] backend: Backend,
+    #[values("database", "redis")] store: &str,
+) {
+    if backend.is_absent() {
+        return;
+    }
+    let database = Database::scratch(backend, FEW).await;
+    let prefix = unique("replicas");
+    let replica = async || {
+        let setup = Setup::of(&database).with_redis(Redis::shared());
+        let same = format!("auth.store = \"{store}\"\ncache.key_prefix = \"{prefix}:\"");
+        setup.with(&same).start().await
+    };
+    let (one, other) = (replica().await, replica().await);
+    for _ in 0..10 {
+        let (access, token) = signed_in(&one).await;
+        let refreshed = refresh(&other, &token).await;
+        assert_eq!(refreshed.status, 200, "a token of one is good at the other");
+        let access_of_other = text(&refreshed.json(), "access_token");
+        assert_eq!(log_out(&one, &access).await.status, 204);
+        for access in [&access, &access_of_other] {
+            assert_eq!(problem(&log_out(&other, access).await), unauthorized());
+        }
+    }
+    // A copy that comes back at one replica ends the sign-in at the other.
+    let (access, token) = signed_in(&one).await;
+    assert_eq!(refresh(&one, &token).await.status, 200);
+    assert_eq!(problem(&refresh(&other, &token).await), unauthorized());
+    assert_eq!(problem(&log_out(&one, &access).await), unauthorized());
+}
