@@ -16,8 +16,9 @@ select last_insert_id()
 insert into order_lines (order_id, position, product_id, sku, name, price, quantity)
 select given.order_id, l.position, l.product_id, l.sku, l.name, l.price * 0.01, l.quantity
 from (select ? as order_id, ? as doc) as given, json_table(given.doc, '$[*]' columns (
-    position int path '$.position', product_id bigint path '$.product_id', sku varchar(64) path '$.sku',
-    name varchar(255) path '$.name', price bigint path '$.price', quantity int path '$.quantity'
+    position int path '$.position', product_id bigint path '$.product_id',
+    sku varchar(64) character set utf8mb4 path '$.sku', name varchar(255) character set utf8mb4 path '$.name',
+    price bigint path '$.price', quantity int path '$.quantity'
 )) as l
 -- name: read_order
 select o.id, o.total, o.created_at, l.product_id, l.sku, l.name, l.price, l.quantity

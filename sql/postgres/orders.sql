@@ -4,7 +4,7 @@ select id, sku, name, category, price, stock, created_at, updated_at from produc
 where id = any (array(select l.product_id from jsonb_to_recordset($1::text::jsonb) as l (product_id bigint)))
 order by id for update
 -- name: place_order
-with line as materialized (
+with line as (
     select l.position, l.product_id, l.sku, l.name, l.price, l.quantity
     from jsonb_to_recordset($5::text::jsonb) as l
         (position integer, product_id bigint, sku text, name text, price bigint, quantity integer)

@@ -72,10 +72,7 @@ impl Reader {
             self.refuse(at, format!("must be an object with {}", known.join(", ")));
             return None;
         }
-        let Members(members) = match self.read(at, raw, |de| de.deserialize_map(MembersVisitor)) {
-            Some(members) => members,
-            None => return None,
-        };
+        let Members(members) = self.read(at, raw, |de| de.deserialize_map(MembersVisitor))?;
         let mut found = [None; N];
         for (name, value) in members {
             match known.iter().position(|known| **known == *name) {

@@ -20,6 +20,7 @@ impl Config {
             // Their URLs and options are of that backend.
             self.database = running.database.clone();
             self.strategies = running.strategies.clone();
+            self.writes.strategy = running.writes.strategy.clone();
         }
         // Whether the default data set is made follows from the URL where nothing is said.
         if self.database.url != running.database.url {

@@ -36,7 +36,7 @@ pub(super) struct Document {
     detail: String,
     /// The request's id, to be looked up in the log.
     request_id: String,
-    /// The parameters, or the places of the body, that were refused.
+    /// The parameters, fields or places of the body that were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<ParameterProblem>>,
     /// The products of which there is not enough.
@@ -44,11 +44,11 @@ pub(super) struct Document {
     products: Option<Vec<ShortProduct>>,
 }
 
-/// A parameter, or a place of the body, that was refused.
+/// A query parameter, or a field or place of a body, that was refused.
 #[derive(Debug, Object, Serialize)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct ParameterProblem {
-    /// The parameter's name.
+    /// The name of the parameter or field.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
     /// The place of the body, as a JSON pointer (RFC 6901).

@@ -83,9 +83,10 @@ impl OrdersApi {
     ) -> Result<Written<PlacedOrder>, Problem> {
         let desk = Desk::of(&self.state, &asked)?;
         let key = key.of(user.user(), asked.info, &sent.bytes);
+        let keyed = key.is_some();
         let placed = desk.catalogue.place(sent.value, user.user(), key, &desk.context).await;
         let placed = placed.map_err(|refusal| problem_of(refusal, asked.info, &[]))?;
-        desk.tidy(&self.state);
+        desk.tidy(&self.state, keyed);
         Ok(Written::new(placed.body).at(format!("/orders/{}", placed.id)))
     }
 

@@ -66,9 +66,10 @@ impl ProductsApi {
         let desk = Desk::of(&self.state, &asked)?;
         let skus = [("/sku".to_owned(), sent.value.sku().to_owned())];
         let key = key.of(user.user(), asked.info, &sent.bytes);
+        let keyed = key.is_some();
         let made = desk.catalogue.create(sent.value, key, &desk.context).await;
         let made = made.map_err(|refusal| problem_of(refusal, asked.info, &skus))?;
-        desk.tidy(&self.state);
+        desk.tidy(&self.state, keyed);
         Ok(Written::new(made.body).at(format!("/products/{}", made.id)))
     }
 
@@ -95,9 +96,10 @@ impl ProductsApi {
             |(n, product): (usize, &NewProduct)| (format!("/{n}/sku"), product.sku().into());
         let skus: Vec<_> = products.iter().enumerate().map(place).collect();
         let key = key.of(user.user(), asked.info, &sent.bytes);
+        let keyed = key.is_some();
         let made = desk.catalogue.create_all(products, key, &desk.context).await;
         let made = made.map_err(|refusal| problem_of(refusal, asked.info, &skus))?;
-        desk.tidy(&self.state);
+        desk.tidy(&self.state, keyed);
         Ok(Written::new(made.body))
     }
 

@@ -302,8 +302,8 @@ const HEADERS: [(&str, &[&str], bool, &str, &str); 15] = [
 
 /// Everything that can be answered after the client was counted.
 const LIMITED: &[&str] = &[
-    "200", "201", "204", "304", "400", "401", "404", "405", "406", "408", "409", "413", "415",
-    "429", "500", "503", "504",
+    "200", "201", "204", "304", "400", "401", "404", "405", "406", "408", "409", "412", "413",
+    "415", "422", "428", "429", "500", "503", "504",
 ];
 
 /// Of the headers that not every answer has, those of sign-in.

@@ -44,9 +44,9 @@ impl Desk {
         Ok(Self { catalogue, context: RequestContext { request_id, deadline, coding: None } })
     }
 
-    /// Forgets old idempotency keys, now and then, when nobody waits for it.
-    pub fn tidy(&self, state: &State) {
-        if !state.forgetting.allows(FORGET_EVERY) {
+    /// Forgets old idempotency keys, now and then after one was kept; nobody waits for it.
+    pub fn tidy(&self, state: &State, kept: bool) {
+        if !kept || !state.forgetting.allows(FORGET_EVERY) {
             return;
         }
         let keep = state.config.load().writes.idempotency_keep;

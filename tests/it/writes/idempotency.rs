@@ -39,14 +39,10 @@ async fn a_repeat_gets_the_first_answer(backend: Backend) {
                 assert_eq!(again.header(header), first.header(header));
             }
         }
-        let mut other = body.clone();
-        other["lines"] = json!([{ "product_id": 1, "quantity": 1 }]);
-        let other = if path == "/orders" {
-            other
-        } else if path == "/products" {
-            lamp()
-        } else {
-            json!([lamp()])
+        let other = match path {
+            "/products" => lamp(),
+            "/orders" => order(&[(1, 1)]),
+            _ => json!([lamp()]),
         };
         let reused = shop.post_as(&key, path, &other).await;
         assert_eq!(refused(&reused), (422, "key-reused".into()));

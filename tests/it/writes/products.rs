@@ -39,13 +39,10 @@ async fn a_product_that_is_made_is_read_in_the_same_bytes(backend: Backend) {
     let product = made.json();
     assert_eq!(product["created_at"], product["updated_at"]);
     assert_eq!(path, format!("/products/{}", product["id"]));
-    let taken = shop.post(
-        "/products",
-        &json!({
-            "sku": format!("{sku} "), "name": "x", "category": "x", "price": 0, "stock": 0,
-        }),
-    );
-    let taken = taken.await;
+    let same = json!({
+        "sku": format!("{sku} "), "name": "x", "category": "x", "price": 0, "stock": 0,
+    });
+    let taken = shop.post("/products", &same).await;
     assert_eq!(refused(&taken), (409, "taken".into()));
     assert_eq!(taken.json()["errors"][0]["pointer"], "/sku");
 }
@@ -122,7 +119,8 @@ async fn what_is_deleted_is_gone(backend: Backend) {
     }
     let shop = Shop::open(backend).await;
     let tag = shop.product(5).await.header("etag").to_owned();
-    let delete = || shop.ask(Method::DELETE, "/products/5", &[("if-match", &tag)], "");
+    let headers = [("if-match", &*tag)];
+    let delete = || shop.ask(Method::DELETE, "/products/5", &headers, "");
     let deleted = delete().await;
     assert_eq!((deleted.status.as_u16(), deleted.body.len()), (204, 0));
     assert_eq!(refused(&delete().await), (404, "not-found".into()));
