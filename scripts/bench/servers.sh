@@ -264,6 +264,10 @@ redis_url = "redis://127.0.0.1:$redis_port"
 # Nothing expires while it is measured.
 ttl = "1h"
 
+[auth]
+signing_key_file = "$work/signing.key"
+generate_key = true
+
 [strategies.memory]
 access = "pool"
 cache = "memory"

@@ -134,3 +134,65 @@ fn network(client: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn failures(of_user: u32, of_address: u32, window: Duration) -> Failures {
+        Failures {
+            each: [window / of_user, window / of_address],
+            window,
+            hasher: RandomState::new(),
+            counts: Arc::default(),
+        }
+    }
+
+    fn remembered(failures: &Failures) -> (usize, usize) {
+        let counts = lock(&failures.counts);
+        (counts.empty_at.len(), counts.known.len())
+    }
+
+    #[test]
+    fn only_failures_stay_counted() {
+        let failures = failures(3, 100, HOUR);
+        let client = Ipv4Addr::LOCALHOST.into();
+        for _ in 0..10 {
+            failures.begin("ada", client).ok().expect("none has failed").forget();
+        }
+        let attempts: Vec<_> = (0..4).map(|_| failures.begin("ada", client).is_ok()).collect();
+        assert_eq!(attempts, [true, true, true, false]);
+        let Err(AuthError::TooManyFailures { retry_after }) = failures.begin("ada", client) else {
+            panic!("the fourth is one too many");
+        };
+        assert!((1190..=1200).contains(&retry_after.as_secs()), "{retry_after:?}");
+    }
+
+    #[test]
+    fn what_was_given_back_is_forgotten() {
+        let failures = failures(10, 10, Duration::from_millis(100));
+        for n in 0..1000 {
+            let client = Ipv4Addr::from_bits(n).into();
+            assert!(failures.begin(&n.to_string(), client).is_ok());
+        }
+        assert_eq!(remembered(&failures), (2000, 0));
+        std::thread::sleep(Duration::from_millis(200));
+        failures.forget_idle();
+        assert_eq!(remembered(&failures), (0, 0));
+    }
+
+    #[test]
+    fn so_many_known_addresses_are_kept_and_no_more() {
+        let failures = failures(10, 10, HOUR);
+        for n in 0..MOST_KNOWN + 10 {
+            let client = Ipv4Addr::from_bits(n as u32).into();
+            failures.begin("ada", client).ok().expect("none has failed").succeeded();
+        }
+        failures.forget_idle();
+        assert!(remembered(&failures).1 <= MOST_KNOWN + 1);
+    }
+}

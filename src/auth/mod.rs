@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use failures::Failures;
 use keys::Keys;
-use password::Passwords;
+use password::{Passwords, Verdict};
 use sign_ins::{Rotation, SignIns};
 
 pub use database::Database;
@@ -147,20 +147,31 @@ impl Auth {
                 _ => None,
             });
         let hash = found.as_ref().map(|(_, hash)| hash.as_str());
-        let right = match self.passwords.verify(password, hash).await {
-            Ok(right) => right,
+        let anew = match self.passwords.verify(password, hash).await {
+            Ok(Verdict::Right { anew }) => anew,
+            Ok(Verdict::Wrong) => return Err(AuthError::WrongCredentials),
             Err(error) => {
                 attempt.forget();
                 return Err(error);
             }
         };
-        let Some((user, _)) = found.filter(|_| right) else {
-            return Err(AuthError::WrongCredentials);
-        };
         attempt.succeeded();
+        let (user, _) = found.ok_or_else(|| lost("a user whose password is right"))?;
+        if let Some(hash) = anew {
+            self.keep(database, user, &hash).await;
+        }
         let refresh = RefreshToken::new();
         self.sign_ins.begin(database, user, &refresh, self.refresh_lifetime).await?;
         Ok((user, self.tokens(user, &refresh)))
+    }
+
+    /// Keeps a hash of today's cost. What fails is tried again at the next sign-in.
+    async fn keep(&self, database: &Database, user: i64, hash: &str) {
+        let binds = [Bind::Text(hash), Bind::Int(user)];
+        let update = Command { name: "set_password_hash", binds: &binds, columns: &[] };
+        if let Err(error) = database.write(&[update]).await {
+            tracing::warn!(%error, "a password keeps the cost that it was hashed at");
+        }
     }
 
     /// New tokens for a refresh token, which holds no more.

@@ -13,6 +13,18 @@ use super::{AuthError, Password};
 use crate::config;
 use crate::store::{ErrorKind, StoreError};
 
+/// What comes of a comparison.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is another password, or nobody's.
+    Wrong,
+    /// It is the one.
+    Right {
+        /// What to keep of it from now on, where the old hash was made at another cost.
+        anew: Option<String>,
+    },
+}
+
 /// Hashes and compares passwords.
 pub(super) struct Passwords {
     argon2: Argon2<'static>,
@@ -46,11 +58,16 @@ impl Passwords {
     ///
     /// # Errors
     /// As [`Passwords::hash`].
-    pub async fn verify(&self, password: Password, kept: Option<&str>) -> Result<bool, AuthError> {
+    pub async fn verify(
+        &self,
+        password: Password,
+        kept: Option<&str>,
+    ) -> Result<Verdict, AuthError> {
         let known = kept.is_some();
         let kept: Arc<str> = kept.map_or_else(|| self.nobody.clone(), Arc::from);
-        let compared = self.in_turn(move || compare(&kept, password.as_bytes())).await?;
-        Ok(compared.map_err(|why| failed(&why))? && known)
+        let argon2 = self.argon2.clone();
+        let compared = self.in_turn(move || compare(&argon2, &kept, password.as_bytes(), known));
+        compared.await?.map_err(|why| failed(&why))
     }
 
     async fn in_turn<T: Send + 'static>(
@@ -73,10 +90,25 @@ fn hash(argon2: &Argon2<'_>, password: &[u8]) -> Result<String, argon2::password
     Ok(argon2.hash_password(password)?.to_string())
 }
 
-fn compare(kept: &str, password: &[u8]) -> Result<bool, String> {
+fn compare(
+    argon2: &Argon2<'_>,
+    kept: &str,
+    password: &[u8],
+    known: bool,
+) -> Result<Verdict, String> {
     let kept = PasswordHash::new(kept).map_err(|error| error.to_string())?;
     // By the cost that it was made with.
-    Ok(Argon2::default().verify_password(password, &kept).is_ok())
+    if argon2.verify_password(password, &kept).is_err() || !known {
+        return Ok(Verdict::Wrong);
+    }
+    let cost = Params::try_from(&kept).map_err(|error| error.to_string())?;
+    let now = argon2.params();
+    let same = |of: fn(&Params) -> u32| of(&cost) == of(now);
+    if same(Params::m_cost) && same(Params::t_cost) && same(Params::p_cost) {
+        return Ok(Verdict::Right { anew: None });
+    }
+    let anew = hash(argon2, password).map_err(|error| error.to_string())?;
+    Ok(Verdict::Right { anew: Some(anew) })
 }
 
 fn failed(why: &dyn std::fmt::Display) -> AuthError {

@@ -24,6 +24,7 @@ const MOST_BYTES: usize = 4096;
 
 /// A user's name and password.
 #[derive(Object)]
+#[oai(deny_unknown_fields)]
 struct Credentials {
     /// 3 to 64 of the characters a-z, A-Z, 0-9 and `. _ @ + -`; upper and lower case are the same.
     #[oai(validator(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9._@+-]{3,64}$"))]
@@ -35,6 +36,7 @@ struct Credentials {
 
 /// A refresh token.
 #[derive(Object)]
+#[oai(deny_unknown_fields)]
 struct Refresh {
     /// As the last sign-in or refresh gave it. It holds once.
     refresh_token: String,

@@ -33,8 +33,11 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<auth::SignedIn
     let info = request.data::<Arc<RequestInfo>>().ok_or_else(missing)?;
     let database = state.users(info);
     let auth = state.auth.load_full();
-    let checked = auth.check(&database, &bearer.token).await;
-    Ok(checked.map_err(|error| problem_of(error, info))?)
+    let deadline = database.deadline();
+    let checked = auth.check(&database, &bearer.token);
+    let checked = tokio::time::timeout_at(deadline.into(), checked).await;
+    let late = |_| Err(AuthError::Unavailable("the request's deadline passed".into()));
+    Ok(checked.unwrap_or_else(late).map_err(|error| problem_of(error, info))?)
 }
 
 impl State {

@@ -55,7 +55,10 @@ async fn a_page_of_a_configured_origin_may_and_others_may_not() {
     assert_eq!((asked.status.as_u16(), asked.body.len()), (204, 0));
     assert_eq!(asked.header("access-control-allow-origin"), "http://localhost:3000");
     assert!(asked.header("access-control-allow-methods").contains("GET"));
-    assert!(asked.header("access-control-allow-headers").contains("If-None-Match"));
+    assert!(asked.header("access-control-allow-methods").contains("POST"));
+    for name in ["If-None-Match", "Authorization", "Content-Type"] {
+        assert!(asked.header("access-control-allow-headers").contains(name), "{name}");
+    }
     assert_eq!(preflight(&service, "https://other.example").await.status, 405);
     let options = service.client.send(Method::OPTIONS, LIST, &[]).await;
     assert_eq!(options.status, 405, "without an origin it is a method like any other");

@@ -179,7 +179,14 @@ impl Live {
         // A new one has forgotten whose sign-ins failed.
         let same = config.auth == running.auth
             && (!Auth::asks_redis(config) || config.cache == running.cache);
-        let auth = if same { None } else { Some(Auth::new(config)?) };
+        let auth = match same {
+            true => None,
+            false => {
+                let config = config.clone();
+                let made = tokio::task::spawn_blocking(move || Auth::new(&config)).await;
+                Some(made.map_err(|error| StoreError::new(store::ErrorKind::Internal, error))??)
+            }
+        };
         let backends = Backends::beside(config, Some((running, &self.backends)))?;
         for (url, backend) in backends.iter() {
             let known = self.backends.iter().any(|(_, known)| Arc::ptr_eq(known, backend));

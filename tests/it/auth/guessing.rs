@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use rstest::rstest;
 
 use super::*;
+use crate::harness::connect;
 
 fn with_password(user: &Value, password: &str) -> Value {
     json!({ "name": user["name"], "password": password })
@@ -163,6 +164,37 @@ async fn a_failure_is_given_back_after_the_time_in_retry_after() {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
     log_in(&service, &user).await;
+}
+
+/// A hash says what it cost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_hashed_anew_when_its_user_signs_in_and_the_cost_has_changed() {
+    let database = Database::scratch(Backend::Postgres, FEW).await;
+    let user = user();
+    let at_cost = async |iterations: u32| {
+        let cost = format!("auth.hash_iterations = {iterations}");
+        Setup::of(&database).with(&cost).start().await
+    };
+    let kept = async || {
+        let client = connect(&database.url).await;
+        let ask = "select password_hash from users";
+        client.query_one(ask, &[]).await.expect("one user").get::<_, String>(0)
+    };
+    let (cheap, dear) = (at_cost(2).await, at_cost(3).await);
+    assert_eq!(cheap.client.post("/auth/register", &user).await.status, 201);
+    let before = kept().await;
+    assert!(before.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{before}");
+    log_in(&cheap, &user).await;
+    assert_eq!(kept().await, before, "the cost has not changed");
+    let wrong = with_password(&user, "wrong horse");
+    assert_eq!(dear.client.post("/auth/login", &wrong).await.status, 401);
+    assert_eq!(kept().await, before, "nobody signed in");
+    log_in(&dear, &user).await;
+    let after = kept().await;
+    assert!(after.starts_with("$argon2id$v=19$m=19456,t=3,p=1$"), "{after}");
+    for service in [&dear, &cheap] {
+        log_in(service, &user).await;
+    }
 }
 
 /// Attempts that come at once are counted before any of them has failed.

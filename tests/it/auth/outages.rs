@@ -142,3 +142,25 @@ async fn what_one_replica_ends_every_other_refuses_at_once(
     assert_eq!(problem(&refresh(&other, &token).await), unauthorized());
     assert_eq!(problem(&log_out(&one, &access).await), unauthorized());
 }
+
+#[cfg(feature = "redis-cluster")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_ins_are_kept_in_a_cluster_too() {
+    let cluster = crate::harness::RedisCluster::start();
+    let setup = setup(Backend::Sqlite, "redis").await;
+    let url = format!("cache.redis_url = \"{}\"", cluster.url());
+    let service = setup.with(&url).start().await;
+    // On whatever node they are.
+    for _ in 0..6 {
+        let (access, token) = signed_in(&service).await;
+        let refreshed = refresh(&service, &token).await;
+        assert_eq!(refreshed.status, 200, "{refreshed:?}");
+        let access_too = text(&refreshed.json(), "access_token");
+        assert_eq!(log_out(&service, &access).await.status, 204);
+        assert_eq!(problem(&log_out(&service, &access_too).await), unauthorized());
+    }
+    let (access, token) = signed_in(&service).await;
+    assert_eq!(refresh(&service, &token).await.status, 200);
+    assert_eq!(problem(&refresh(&service, &token).await), unauthorized());
+    assert_eq!(problem(&log_out(&service, &access).await), unauthorized());
+}

@@ -5,11 +5,14 @@ use rstest::rstest;
 use super::at;
 use crate::command::outcome;
 use crate::config::file;
-use crate::harness::{Backend, Database, FEW, Postgres, Setup, connect};
+use crate::harness::{Backend, Database, FEW, Postgres, SIGNING_KEY, Setup, connect};
 
 /// What `poolwise serve` says of a database.
 fn serving(toml: &str) -> String {
-    let config = file(&format!("{toml}\nlog.level = \"error\"\nserver.listen = \"127.0.0.1:0\""));
+    let config = file(&format!(
+        "{toml}\nlog.level = \"error\"\nserver.listen = \"127.0.0.1:0\"\n\
+         auth.signing_key = \"{SIGNING_KEY}\""
+    ));
     let (code, out, error) = outcome(&["serve", "--config", config.to_str().expect("UTF-8")]);
     assert_eq!((code != 0, &*out), (true, ""), "it serves");
     assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{error}");

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::plan;
 use crate::config::file;
-use crate::harness::{Backend, Database, FEW, Setup, eventually, folder, unique};
+use crate::harness::{Backend, Database, FEW, SIGNING_KEY, Setup, eventually, folder, unique};
 
 fn poolwise() -> PathBuf {
     env!("CARGO_BIN_EXE_poolwise").into()
@@ -25,7 +25,8 @@ fn poolwise() -> PathBuf {
 fn small() -> PathBuf {
     let database = folder().join(unique("lab")).with_extension("db");
     file(&format!(
-        "database.url = \"sqlite:{}\"\nseed = {{ auto = true, rows = 200 }}\nlog.level = \"warn\"",
+        "database.url = \"sqlite:{}\"\nseed = {{ auto = true, rows = 200 }}\nlog.level = \"warn\"\n\
+         auth.signing_key = \"{SIGNING_KEY}\"",
         database.display()
     ))
 }
