@@ -397,12 +397,18 @@ fn database(raw: file::Database, problems: &mut Vec<String>) -> Database {
     }
 }
 
+/// Signs of life from Redis are asked for several times within the bound.
+const SHORTEST_BOUND: Duration = Duration::from_millis(100);
+
 fn cache(raw: file::Cache, problems: &mut Vec<String>) -> Cache {
     positive("cache.redis_connections", raw.redis_connections, problems);
     not_zero("cache.redis_timeout", raw.redis_timeout, problems);
     not_zero("cache.redis_connect_timeout", raw.redis_connect_timeout, problems);
     not_zero("cache.ttl", raw.ttl, problems);
-    not_zero("cache.staleness_bound", raw.staleness_bound, problems);
+    if raw.staleness_bound < SHORTEST_BOUND {
+        let shortest = humantime::format_duration(SHORTEST_BOUND);
+        problems.push(format!("`cache.staleness_bound` must be at least {shortest}"));
+    }
     if !(0.0..=1.0).contains(&raw.ttl_jitter) {
         problems.push(format!("`cache.ttl_jitter`: {} is not between 0 and 1", raw.ttl_jitter));
     }

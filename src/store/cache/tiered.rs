@@ -15,7 +15,7 @@ use crate::store::{Source, StoreError, Tag, Token};
 /// Keeps entries in memory and in Redis. An entry in memory never outlives the one in Redis: it
 /// takes over its remaining time, and without one in Redis there is none in memory.
 ///
-/// Where entries have versions, what is in memory is served only while the [`Feed`] says that this
+/// Where entries have versions, what is in memory is served only while the feed says that this
 /// process hears of what others change; otherwise Redis is asked.
 pub struct Tiered {
     memory: Arc<Memory>,

@@ -121,5 +121,5 @@ fn a_mode_that_there_is_none_of_is_named() {
     let found = Setup::few(Backend::Sqlite).with("cache.invalidation = \"never\"").problems();
     assert!(found.contains("`cache.invalidation`") && found.contains("never"), "{found}");
     let found = Setup::few(Backend::Sqlite).with("cache = { staleness_bound = \"0s\" }").problems();
-    assert!(found.contains("`cache.staleness_bound` must be longer than 0"), "{found}");
+    assert!(found.contains("`cache.staleness_bound` must be at least 100ms"), "{found}");
 }

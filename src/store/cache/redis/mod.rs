@@ -207,7 +207,7 @@ impl Redis {
             return Ok(());
         }
         // Otherwise it has no end.
-        let px = (left < FOR_EVER / 10).then(|| left.as_millis() as u64);
+        let px = (left < FOR_EVER / 10).then_some(left.as_millis() as u64);
         let (name, value) = (self.name(key), Value(&entry));
         let mut command = redis::pipe();
         if self.tokens.is_some() {
