@@ -92,11 +92,13 @@ pub async fn start(what: Start<'_>) -> Result<Running, TargetError> {
 
 /// A file with a key to sign tokens with, which the service must have and nobody else needs.
 fn key_of_its_own(folder: &Path) -> Result<PathBuf, TargetError> {
-    let path = folder.join("key.toml");
-    let key = SigningKey::new(rand::random()).to_base64();
-    let written = std::fs::write(&path, format!("auth.signing_key = \"{key}\"\n"));
-    written.map_err(|error| TargetError::Start(format!("{}: {error}", path.display())))?;
-    Ok(path)
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        let written = std::fs::write(&path, text).map(|()| path.clone());
+        written.map_err(|error| TargetError::Start(format!("{}: {error}", path.display())))
+    };
+    let key = write("signing.key", SigningKey::new(rand::random()).to_base64())?;
+    write("key.toml", format!("auth.signing_key_file = {key:?}\n"))
 }
 
 fn refuse_unknown(plan: &Plan, config: &Config, files: &[PathBuf]) -> Result<(), TargetError> {

@@ -86,6 +86,18 @@ fn left_behind(word: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_would_lack_a_key_for_tokens_gets_one_of_its_own() {
+    let url = Database::shared(Backend::Postgres, FEW).url;
+    let database =
+        format!("database = {{ backend = \"postgres\", url = \"{url}\", pool_size = 2 }}");
+    for key in ["", "auth.signing_key_file = \"nowhere.key\""] {
+        let files = [file(&format!("{database}\nseed.auto = false\n{key}"))];
+        let running = started(&files, &plan(&[("pooled", None)])).await;
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_is_started_with_the_strategies_of_the_plan_and_leaves_nothing() {
     let extra = "cache = \"memory\"\n[access]\nkind = \"pool\"\nsize = 3\n";
     let plan = plan(&[("extra", Some(extra)), ("direct", None)]);
