@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// Schemas of bodies that are sent, whose unknown fields are refused.
+pub(super) const SENT: [&str; 2] = ["Credentials", "Refresh"];
+
 /// The problems that an endpoint can answer with; `None` for one that is not of sign-in.
 pub(super) fn problems(path: &str) -> Option<&'static [&'static str]> {
     Some(match path {

@@ -119,6 +119,10 @@ fn document() -> Value {
         }
     }
     for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        // Which poem-openapi does not say of what is sent.
+        if sign_in_spec::SENT.contains(&name.as_str()) {
+            schema["additionalProperties"] = false.into();
+        }
         // A problem leaves out what it has nothing to say of, and so may a client.
         if !["Problem", "ParameterProblem", "ProductPatch"].contains(&&**name) {
             null_what_is_absent(schema);
