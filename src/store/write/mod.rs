@@ -1,6 +1,6 @@
 //! Writing: products and orders, each in one transaction, with what must follow a commit.
 //!
-//! A write is a [`Work`]: what it does inside a transaction, from the beginning and as often as it takes.
+//! A write is a `Work`: what it does inside a transaction, from the beginning and as often as it takes.
 //! [`Catalogue`] runs it in a task of its own, so that a client who leaves never comes between a commit
 //! and what follows it. Knows strategies' connections, nothing of HTTP.
 
@@ -41,7 +41,7 @@ pub enum Refusal {
     NotEnough(Vec<Shortage>),
     /// There are no products of these numbers.
     UnknownProducts(Vec<i64>),
-    /// The total of an order would be above [`orders::MAX_TOTAL_CENTS`].
+    /// The total of an order would be above 99,999,999,999.99.
     TooMuch,
     /// Another request had this key.
     KeyReused,
