@@ -1,4 +1,4 @@
-//! `poolwise db`: what the databases say of themselves.
+//! `poolwise db`: what the databases say of themselves, and their tables.
 
 use std::fmt::Write;
 
@@ -15,6 +15,8 @@ use crate::store::plugin::Plugins;
 pub(super) enum Db {
     /// The slowest statements, who is connected, and what takes room
     Top(Files),
+    /// Adds the tables and indexes that this version wants; products stay as they are
+    Migrate(Files),
 }
 
 /// Means above this are marked, in ms.
@@ -23,7 +25,27 @@ const SLOW_MS: f64 = 100.0;
 const TEXT_CHARS: usize = 90;
 
 pub(super) fn main(command: &Db, plugins: &Plugins) -> Result<(), Failure> {
-    let Db::Top(files) = command;
+    match command {
+        Db::Top(files) => show_top(files, plugins),
+        Db::Migrate(files) => migrate(files, plugins),
+    }
+}
+
+fn migrate(files: &Files, plugins: &Plugins) -> Result<(), Failure> {
+    let config = load(files, plugins)?;
+    runtime()?.block_on(async {
+        let backends = Backends::new(&config)?;
+        let url = &config.database.url;
+        let applied = backends.get(url).admin().await?.migrate().await?;
+        match applied {
+            0 => println!("{url}: nothing to do"),
+            _ => println!("{url}: {applied} migrations applied"),
+        }
+        Ok(())
+    })
+}
+
+fn show_top(files: &Files, plugins: &Plugins) -> Result<(), Failure> {
     let config = load(files, plugins)?;
     runtime()?.block_on(async {
         let backends = Backends::new(&config)?;

@@ -5,6 +5,7 @@
 
 mod auth;
 mod database_url;
+mod dump;
 mod file;
 mod health;
 mod layers;

@@ -26,6 +26,7 @@ mod sign_in;
 mod sign_in_spec;
 mod signed_in;
 mod spec;
+mod spec_examples;
 mod spec_writes;
 mod stats;
 mod write;

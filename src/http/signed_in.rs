@@ -41,12 +41,12 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<auth::SignedIn
 }
 
 impl State {
-    /// The way of a request to users and sign-ins. The one place that says through which strategy.
+    /// The way of a request to users and sign-ins: through the strategy whose connections write.
     pub(super) fn users(&self, info: &RequestInfo) -> Database {
-        let strategy = self.strategies.load().get("pooled").cloned();
+        let strategy = self.strategies.load().writer().clone();
         let deadline = info.started + self.config.load().server.request_timeout;
         let context = RequestContext { request_id: info.id.clone(), deadline, coding: None };
-        Database::new(strategy.expect("config always has it"), context)
+        Database::new(strategy, context)
     }
 }
 

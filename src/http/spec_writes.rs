@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::error::PROBLEM_JSON;
-use super::spec::{add_headers, parameters_of, problem_example, tidy};
+use super::spec::{add_headers, parameters_of, tidy};
+use super::spec_examples::problem_example;
 
 /// What every request can be answered with.
 const ANY: [u16; 8] = [400, 405, 406, 414, 429, 500, 503, 504];

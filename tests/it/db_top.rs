@@ -1,8 +1,11 @@
-//! `poolwise db top`: what each kind of database says of its load, and what to do where it says nothing.
+//! `poolwise db`: tables for a newer version; what each kind of database says of its load, and what to do where it says nothing.
+
+use rstest::rstest;
 
 use crate::command::outcome;
 use crate::config::file;
-use crate::harness::{Backend, Database, FEW, Postgres};
+use crate::faults::run;
+use crate::harness::{Backend, Database, FEW, Postgres, Setup};
 
 /// What the command prints.
 fn top(database: &Database, backend: &str) -> String {
@@ -94,4 +97,35 @@ async fn sqlite_shows_its_tables_and_says_what_it_does_not_know() {
     let out = top(&Database::shared(Backend::Sqlite, FEW), "sqlite");
     assert!(out.contains("SQLite counts no statements"), "{out}");
     assert!(line(&out, "│ products ").contains("KiB"), "{out}");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_a_newer_version_wants_are_added_beside_the_products(
+    #[values(Backend::Sqlite, Backend::Postgres, Backend::MariaDb)] backend: Backend,
+) {
+    if backend.is_absent() {
+        return;
+    }
+    const LATER: [&str; 5] = ["idempotency_keys", "order_lines", "orders", "sign_ins", "users"];
+    let database = Database::scratch(backend, FEW).await;
+    for table in LATER {
+        run(&database, &format!("drop table {table}")).await;
+    }
+    run(&database, "delete from poolwise_migrations where version > 2").await;
+    let kind = backend.name();
+    let text = format!("database.backend = {kind:?}\ndatabase.url = \"{}\"\n", database.url);
+    let path = file(&text);
+    let arguments = ["db", "migrate", "--config", path.to_str().expect("UTF-8")];
+    for expected in ["2 migrations applied", "nothing to do"] {
+        let (code, out, error) = outcome(&arguments);
+        assert_eq!(code, 0, "{error}");
+        assert!(out.contains(expected), "{out}");
+    }
+    let service = Setup::of(&database).start().await;
+    let token = service.sign_in().await;
+    let headers = [("authorization", &*format!("Bearer {token}"))];
+    assert_eq!(service.client.get_with("/orders", &headers).await.status, 200);
+    let products = service.client.get("/products/pooled").await.json();
+    assert_eq!(products.as_array().map(Vec::len), Some(FEW as usize));
 }

@@ -24,7 +24,8 @@ fn assert_problem(answer: &Answer, status: u16, kind: &str) {
     }
 }
 
-async fn run(database: &Database, sql: &str) {
+/// Runs statements that need no answer.
+pub async fn run(database: &Database, sql: &str) {
     match database.backend {
         Backend::Postgres | Backend::Tls | Backend::PgBouncer => {
             connect(&database.url).await.batch_execute(sql).await.expect(sql)

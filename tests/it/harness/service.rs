@@ -43,7 +43,8 @@ impl Backend {
         matches!(self, Backend::Postgres | Backend::Tls | Backend::PgBouncer)
     }
 
-    fn name(self) -> &'static str {
+    /// As `database.backend` names it.
+    pub fn name(self) -> &'static str {
         match self {
             Backend::Sqlite => "sqlite",
             Backend::Postgres | Backend::Tls | Backend::PgBouncer => "postgres",

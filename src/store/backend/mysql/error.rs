@@ -73,7 +73,7 @@ pub(super) fn statement_error(error: &Error) -> StoreError {
             "; grant the user of `database.url` the rights that config/mysql.toml names"
         }
         _ if kind == ErrorKind::NotPrepared => {
-            "; run `poolwise seed` to create and fill the tables"
+            "; run `poolwise seed` to create and fill the tables, or `poolwise db migrate` to add those that a newer version wants"
         }
         _ => "",
     };

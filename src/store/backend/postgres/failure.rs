@@ -10,7 +10,7 @@ use crate::store::{ErrorKind, StoreError};
 /// What to do where named statements do not work.
 const UNNAMED: &str = "; a pooler seems to be in between that hands out a server for each transaction: \
     set database.prepared_statements = \"unnamed\"";
-const SEED: &str = "; run `poolwise seed` to create and fill the tables";
+const SEED: &str = "; run `poolwise seed` to create and fill the tables, or `poolwise db migrate` to add those that a newer version wants";
 
 /// What a failed attempt to connect means.
 pub(super) fn of_connect(error: &Error, connector: &Connector) -> StoreError {

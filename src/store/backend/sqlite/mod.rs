@@ -292,7 +292,9 @@ fn store_error(error: &rusqlite::Error) -> StoreError {
         error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_WRITE
     });
     let hint = match kind {
-        ErrorKind::NotPrepared => "; run `poolwise seed` to create and fill the tables",
+        ErrorKind::NotPrepared => {
+            "; run `poolwise seed` to create and fill the tables, or `poolwise db migrate` to add those that a newer version wants"
+        }
         _ if failed_to_write => "; is there room left on its disk?",
         _ => "",
     };
