@@ -204,6 +204,12 @@ async fn a_hit_costs_redis_one_question_and_memory_none() {
         }
         let after = commands(&redis, &["get", "pttl"]);
         let asked: Vec<u64> = after.iter().zip(before).map(|(after, b)| after - b).collect();
-        assert_eq!(asked, each.map(|each| each * 20), "{store}");
+        // One that comes while another is still on its way out shares its question.
+        let most = each.map(|each| each * 20);
+        assert!(
+            asked[0] <= most[0] && asked[0] * most[1] == asked[1] * most[0],
+            "{store}: {asked:?}"
+        );
+        assert!(asked[0] >= most[0] / 2, "{store}: {asked:?}");
     }
 }
