@@ -34,7 +34,8 @@ done
 # The seed is fixed and nothing is remembered, so that a run is like the one before. How many examples
 # a path gets decides how many cases there are, about.
 status=0
-SCHEMATHESIS_HOOKS=scripts/schemathesis_hooks.py "$venv/bin/schemathesis" run "$url/openapi.json" \
+SCHEMATHESIS_HOOKS=scripts/schemathesis_hooks.py "$venv/bin/schemathesis" --config-file scripts/schemathesis.toml \
+    run "$url/openapi.json" \
     --checks all --seed 1 --generation-database none --suppress-health-check all --continue-on-failure \
     --request-timeout 60 --max-examples $((cases / 16)) | tee "$folder/said" || status=$?
 if grep -E 'status="?5[0-9][0-9]' "$folder/log" >&2; then echo "error: these were answered with 5xx" >&2; status=1; fi

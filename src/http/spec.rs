@@ -173,7 +173,7 @@ fn complete(path: &str, operation: &mut Value) {
         parameter["description"] = example.0.into();
         parameter["example"] = example.1;
     }
-    let products = path.ends_with("/products") || path.starts_with("/products/");
+    let products = path.ends_with("/products") || path.contains("/products/");
     let problems = match sign_in_spec::problems(path) {
         Some(problems) => problems,
         None if products => OF_PRODUCTS,
@@ -185,7 +185,12 @@ fn complete(path: &str, operation: &mut Value) {
         });
     }
     if let Some(example) = sign_in_spec::request(path) {
-        operation["requestBody"]["content"]["application/json"]["example"] = example;
+        // Without the character set that poem-openapi names: JSON has none (RFC 8259, section 11).
+        let content = operation["requestBody"]["content"].as_object_mut();
+        let body = content.and_then(|types| types.values_mut().next()).map(Value::take);
+        let mut body = body.unwrap_or_default();
+        body["example"] = example;
+        operation["requestBody"]["content"] = json!({ "application/json": body });
     }
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         add_headers(path, status, products, response);
