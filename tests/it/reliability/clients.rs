@@ -83,7 +83,9 @@ async fn clients_that_hang_up_in_mid_body() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    rounds(1).await;
+    // The first 1,000 bring the allocator to what it then keeps: 54, 58, 60, 60.5, 60.7 and 60.7 MiB
+    // after 200, 1,000, 2,000, 3,000, 4,000 and 6,000.
+    rounds(long_or(5, 1)).await;
     settle().await;
     let before = resident(service.child.id());
     let count = long_or(50, 3);
@@ -98,5 +100,6 @@ async fn clients_that_hang_up_in_mid_body() {
         after as f64 / f64::from(1 << 20),
         100.0 * growth
     );
-    assert!(growth < 5.0 * 0.1, "memory grew by {:.0} %", 100.0 * growth);
+    let allowed = long_or(0.1, 0.5);
+    assert!(growth < allowed, "memory grew by {:.0} %", 100.0 * growth);
 }
