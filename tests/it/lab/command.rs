@@ -43,7 +43,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(arguments: &[&str]) -> (i32, String, String) {
+pub(super) fn run(arguments: &[&str]) -> (i32, String, String) {
     told(command(arguments).output().expect("it starts"))
 }
 
@@ -54,31 +54,31 @@ fn told(output: Output) -> (i32, String, String) {
 }
 
 /// A file for an argument.
-fn written(text: &str) -> String {
+pub(super) fn written(text: &str) -> String {
     file(text).to_str().expect("a temp folder is UTF-8").to_owned()
 }
 
 /// A configuration over SQLite, with a small database of its own.
-fn sqlite() -> String {
+pub(super) fn sqlite() -> String {
     let database = folder().join(unique("lab")).with_extension("db");
     let url = format!("database.url = \"sqlite:{}\"", database.display());
     written(&format!("{url}\nseed = {{ auto = true, rows = 200 }}\nlog.level = \"warn\""))
 }
 
 /// A folder for results.
-fn results() -> PathBuf {
+pub(super) fn results() -> PathBuf {
     folder().join(unique("results"))
 }
 
 /// The one run in a folder of results.
-fn only(results: &Path) -> PathBuf {
+pub(super) fn only(results: &Path) -> PathBuf {
     let entries = std::fs::read_dir(results).expect("there are results");
     let found: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found[0].clone()
 }
 
-fn read(results: &Path) -> RunRecord {
+pub(super) fn read(results: &Path) -> RunRecord {
     RunRecord::read(&only(results).join("run.json")).expect("it is a run file")
 }
 

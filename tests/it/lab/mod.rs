@@ -17,6 +17,7 @@ mod synthetic_analysis;
 mod synthetic_report;
 mod target;
 mod verdict;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

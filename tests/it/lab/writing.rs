@@ -1,0 +1,100 @@
+//! Plans that write: every task, by users who are signed in, and how stale answers are.
+
+use poolwise::lab::record::{Lane, Role, StalenessRecord};
+
+use super::command::{only, read, results, run, sqlite, written};
+
+const PLAN: &str = r#"
+title = "Some write"
+question = "Who is told?"
+strategies = ["pooled", "timed", "versioned"]
+rounds = 1
+again = false
+block = "3s"
+warm_up = "200ms"
+idle = "0s"
+ceiling = "0s"
+pause_spread = "2ms"
+[limits]
+steal = 1.0
+swapped_pages = 1000000000
+[parameters]
+distribution = "uniform"
+values = ["limit=20", "category=books&limit=20"]
+[tasks]
+list = 2
+detail = 2
+order = 1
+update = 1
+[users]
+count = 3
+sign_ins_per_second = 100.0
+[staleness]
+write_every = "300ms"
+read_every = "20ms"
+[strategy.timed]
+access = "pool"
+cache = { store = "memory", invalidation = "ttl", ttl = "2s", ttl_jitter = 0.0 }
+[strategy.versioned]
+access = "pool"
+cache = { store = "memory", invalidation = "version" }
+[load]
+model = "closed"
+users = 3
+pause = "10ms"
+"#;
+
+#[test]
+fn every_task_is_done_and_only_a_cache_that_is_not_told_is_stale() {
+    let (out, plan, config) = (results(), written(PLAN), sqlite());
+    let arguments = ["run", &plan, "--config", &config, "--out", out.to_str().expect("UTF-8")];
+    let (code, said, error) = run(&arguments);
+    assert_eq!(code, 0, "{said}\n{error}");
+    assert!(said.contains("signing in 3 users"), "{said}");
+    let record = read(&out);
+    let lane = |strategy: &str| -> Lane {
+        let lanes = record.blocks.iter().filter(|block| block.role == Role::Measure);
+        let found = lanes.flat_map(|block| &block.lanes).find(|lane| lane.strategy == strategy);
+        found.expect("it was driven").clone()
+    };
+    let mut stale = Vec::new();
+    for strategy in ["pooled", "timed", "versioned"] {
+        let lane = lane(strategy);
+        let done = |task: &str| {
+            let record = lane.tasks.get(task).unwrap_or_else(|| panic!("no {task}: {lane:?}"));
+            assert_eq!(record.errors, 0, "{strategy} {task}: {:?}", lane.outcomes);
+            assert_eq!(record.latency.count(), record.answers);
+            record.answers
+        };
+        let all: u64 = ["list", "detail", "order", "update"].map(done).iter().sum();
+        assert_eq!(all, lane.answers());
+        assert_eq!(lane.outcomes["201"], done("order"));
+        let StalenessRecord { writes, looks, stale: lacking, errors, .. } =
+            lane.staleness.clone().expect("somebody looked");
+        assert!(writes >= 2 && looks >= 10 && errors == 0, "{strategy}: {writes}, {looks}");
+        stale.push(lacking);
+    }
+    assert!(stale[0] == 0 && stale[1] > 0 && stale[2] == 0, "{stale:?}");
+    let report = std::fs::read_to_string(only(&out).join("report.md")).expect("it was written");
+    for part in
+        ["**Staleness**", "| stale answers |", "| orders, p95 |", "by 3 users who are signed in"]
+    {
+        assert!(report.contains(part), "{part} in {report}");
+    }
+}
+
+#[test]
+fn what_cannot_be_told_apart_or_done_is_refused() {
+    let plan = written(PLAN);
+    for (argument, part) in [("--mixed", "stale the answers of each strategy")] {
+        let (code, _, error) = run(&["run", &plan, argument]);
+        assert!(code == 2 && error.contains(part), "{error}");
+    }
+    let wrong = PLAN.replace("list = 2\ndetail = 2\norder = 1\nupdate = 1", "list = 0");
+    let wrong = wrong.replace("count = 3", "count = 0").replace("\"300ms\"", "\"1ms\"");
+    let (code, _, error) = run(&["run", &written(&wrong)]);
+    assert_eq!(code, 2, "{error}");
+    for part in ["every weight is 0", "`users.count` is 0", "`staleness.write_every` must be"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
