@@ -180,7 +180,8 @@ async fn a_redis_that_is_gone_costs_nothing_until_it_is_back(
         assert_eq!((answer.status.as_u16(), answer.cache()), (200, "bypass"));
     }
     let took = asked.elapsed();
-    assert!(took < LONG, "each waited for itself: {took:?}");
+    // 100 that wait for themselves take 30 s.
+    assert!(took < 5 * LONG, "each waited for itself: {took:?}");
     let seen = service.client.get("/stats").await.json();
     let strategies = seen["strategies"].as_array().expect("they are listed");
     let subject = strategies.iter().find(|strategy| strategy["name"] == "subject").expect("there");

@@ -287,10 +287,18 @@ impl Setup {
     }
 }
 
-/// A service that does not listen yet.
+/// A service that does not listen yet. A short `connect_timeout` is for the test's own faults: on a
+/// machine that is slow just now, the start is tried again.
 async fn prepared(config: Config) -> Ready {
-    let ready = server::prepare(config, &Plugins::standard(), &|_| {}).await;
-    ready.unwrap_or_else(|error| panic!("the service does not start: {error}"))
+    let plugins = Plugins::standard();
+    for attempt in 1.. {
+        match server::prepare(config.clone(), &plugins, &|_| {}).await {
+            Ok(ready) => return ready,
+            Err(error) if attempt < 5 && error.to_string().contains("no connection within") => {}
+            Err(error) => panic!("the service does not start: {error}"),
+        }
+    }
+    unreachable!("the last attempt returns or panics")
 }
 
 /// A running service.

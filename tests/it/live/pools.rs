@@ -160,7 +160,8 @@ async fn every_access_method_changes_under_load(
         return;
     }
     let text = |access: &str| format!("strategies.subject.access = {access}");
-    let (service, file) = Setup::few(backend).following(&text(accesses[0])).await;
+    let setup = Setup::few(backend).with(PATIENT);
+    let (service, file) = setup.following(&text(accesses[0])).await;
     let load = Load::of(&service);
     load.goes_on().await;
     let most = if is_shared { 1 } else { 9 };
