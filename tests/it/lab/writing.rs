@@ -50,7 +50,7 @@ fn every_task_is_done_and_only_a_cache_that_is_not_told_is_stale() {
     let arguments = ["run", &plan, "--config", &config, "--out", out.to_str().expect("UTF-8")];
     let (code, said, error) = run(&arguments);
     assert_eq!(code, 0, "{said}\n{error}");
-    assert!(said.contains("signing in 3 users"), "{said}");
+    assert!(error.contains("signing in 3 users"), "{error}");
     let record = read(&out);
     let lane = |strategy: &str| -> Lane {
         let lanes = record.blocks.iter().filter(|block| block.role == Role::Measure);
