@@ -201,3 +201,51 @@ async fn writes_at_once_are_few_commands() {
     futures_util::future::join_all((0..200).map(|_| changed())).await;
     assert!((1..200).contains(&(told() - before)), "{}", told() - before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_which_redis_does_not_hear_is_late_though_others_follow_it() {
+    let redis = Redis::start();
+    let pair = Pair::start(Backend::Sqlite, "\"redis\"", &redis.url(), SHORT).await;
+    let stock = ask(&pair.a, &list()).await.1;
+    until_hit(&pair.a, &list(), stock).await;
+    // What changes something there stands still; what reads does not.
+    redis.run::<()>(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+    let versions = pair.a.state.versions.clone();
+    let others = tokio::spawn(async move {
+        loop {
+            let versions = versions.clone();
+            tokio::spawn(async move { versions.changed(&tags()).await });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    for _ in 0..5 {
+        let stock = write(&pair.a).await;
+        assert_eq!(ask(&pair.a, &list()).await, ("bypass".to_owned(), stock));
+    }
+    assert_eq!(stats(&pair.a).await["queued"], 2);
+    others.abort();
+    redis.run::<()>(&["CLIENT", "UNPAUSE"]);
+    until(&pair.a, "queued", 0).await;
+    let stock = write(&pair.a).await;
+    until_hit(&pair.b, &list(), stock).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_left_the_configuration_is_told_no_more() {
+    let redis = Redis::start();
+    let database = Database::scratch(Backend::Sqlite, FEW).await;
+    let text = |cache: &str| {
+        format!(
+            "cache = {{ redis_timeout = \"500ms\", redis_url = \"{}\" }}\n\
+             strategies.subject = {{ access = {POOL}, cache = {cache:?} }}",
+            redis.url()
+        )
+    };
+    let (service, file) = Setup::of(&database).following(&text("redis")).await;
+    redis.run::<()>(&["ACL", "SETUSER", "default", "-eval"]);
+    write(&service).await;
+    until(&service, "queued", 2).await;
+    std::fs::write(&file, text("memory")).expect("it can be written to");
+    until(&service, "queued", 0).await;
+    assert!(!service.state.versions.are_shared());
+}

@@ -43,10 +43,19 @@ struct State {
 }
 
 struct Waiting {
-    /// Of the last change.
-    ticket: u64,
-    /// Whether its write did not wait for it, or not long enough.
+    /// Of the first change that Redis does not know of.
+    first: u64,
+    /// Of the last one.
+    last: u64,
+    /// Whether a write did not wait for it, or not long enough.
     late: bool,
+}
+
+impl Waiting {
+    /// Whether a change up to this ticket is among them.
+    fn has_one_of(&self, ticket: u64) -> bool {
+        self.first <= ticket
+    }
 }
 
 impl Bumps {
@@ -86,7 +95,7 @@ impl Bumps {
         if tokio::time::timeout(self.limit, own).await.is_err() {
             let limit = humantime::format_duration(self.limit);
             let why = format!("no answer within {limit} (cache.redis_timeout)");
-            self.are_late(&mut self.lock(), |waiting| waiting.ticket <= ticket, &why);
+            self.are_late(&mut self.lock(), ticket, &why);
         }
     }
 
@@ -97,8 +106,9 @@ impl Bumps {
         state.last_ticket += 1;
         let ticket = state.last_ticket;
         for tag in tags {
-            let waiting = state.tags.entry(tag.clone()).or_insert(Waiting { ticket, late });
-            (waiting.ticket, waiting.late) = (ticket, waiting.late || late);
+            let new = Waiting { first: ticket, last: ticket, late };
+            let waiting = state.tags.entry(tag.clone()).or_insert(new);
+            (waiting.last, waiting.late) = (ticket, waiting.late || late);
         }
         if late {
             state.since.get_or_insert_with(Instant::now);
@@ -110,10 +120,10 @@ impl Bumps {
         (!late).then_some(ticket)
     }
 
-    /// Those that `are` are late from now on.
-    fn are_late(&self, state: &mut State, are: impl Fn(&Waiting) -> bool, why: &str) {
+    /// Changes up to this ticket that Redis does not know of are late from now on.
+    fn are_late(&self, state: &mut State, ticket: u64, why: &str) {
         let mut any = false;
-        for waiting in state.tags.values_mut().filter(|waiting| are(waiting)) {
+        for waiting in state.tags.values_mut().filter(|waiting| waiting.has_one_of(ticket)) {
             waiting.late = true;
             any = true;
         }
@@ -137,23 +147,27 @@ impl Bumps {
             return None;
         }
         let tags = state.tags.iter();
-        Some(tags.map(|(tag, waiting)| (tag.clone(), waiting.ticket)).collect())
+        Some(tags.map(|(tag, waiting)| (tag.clone(), waiting.last)).collect())
     }
 
+    /// Redis knows of every change of `tag` up to this ticket.
     fn told(&self, tag: &Tag, ticket: u64) {
         let mut state = self.lock();
-        // Otherwise it changed again meanwhile.
-        if state.tags.get(tag).is_some_and(|waiting| waiting.ticket == ticket) {
-            state.tags.remove(tag);
+        if let Some(waiting) = state.tags.get_mut(tag) {
+            waiting.first = ticket + 1;
+            // Otherwise it changed again meanwhile.
+            if waiting.last <= ticket {
+                state.tags.remove(tag);
+            }
         }
         self.count(&state);
     }
 
     /// Everything up to `ticket` was tried; `failed` says why some of it will be tried again.
-    fn tried(&self, ticket: u64, failed: Option<&str>) {
+    fn finished(&self, ticket: u64, failed: Option<&str>) {
         let mut state = self.lock();
         match failed {
-            Some(why) => self.are_late(&mut state, |waiting| waiting.ticket <= ticket, why),
+            Some(why) => self.are_late(&mut state, ticket, why),
             None if state.tags.values().any(|waiting| waiting.late) => {}
             None => {
                 if let Some(since) = state.since.take() {
@@ -164,6 +178,19 @@ impl Bumps {
         }
         drop(state);
         self.tried.send_replace(ticket);
+    }
+
+    /// Forgets what Redis was not told: nobody here asks this one any more.
+    fn give_up(&self) {
+        let mut state = self.lock();
+        let tags = std::mem::take(&mut state.tags).len();
+        (state.at_work, state.since) = (false, None);
+        self.count(&state);
+        tracing::warn!(
+            tags,
+            "a Redis that is no longer in the configuration could not be told of writes; replicas \
+             that still use it may serve what is old for cache.ttl"
+        );
     }
 
     fn count(&self, state: &State) {
@@ -199,9 +226,10 @@ async fn work(tokens: Arc<Tokens>) {
                 break;
             }
         }
-        bumps.tried(last, failed.as_deref());
+        bumps.finished(last, failed.as_deref());
         match failed {
             None => pause = FIRST_PAUSE,
+            Some(_) if Arc::strong_count(&tokens) == 1 => return bumps.give_up(),
             Some(_) => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
