@@ -1,12 +1,13 @@
 //! One write: a transaction from its beginning to its end, again where another got in the way.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Catalogue, Refusal, Work, Worked};
 use crate::store::access::{Lease, Transaction};
 use crate::store::backend::{Bind, Command, Datum, Kind};
 use crate::store::breaker::is_out_of_reach;
-use crate::store::{ErrorKind, RequestContext, StoreError};
+use crate::store::{ErrorKind, RequestContext, StoreError, Tag, Versions};
 
 /// How often a transaction is tried at most.
 const ATTEMPTS: u32 = 4;
@@ -14,6 +15,15 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 /// A commit that was sent is waited for at least this long: who gives up does not know what came of it.
 const COMMIT: Duration = Duration::from_secs(2);
+/// Caches are told of a write whose commit was not answered at once, and after these pauses again.
+const AGAIN: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(12),
+    Duration::from_secs(40),
+];
 /// Time to undo a transaction; after that its connection is closed, which undoes it as well.
 const UNDO: Duration = Duration::from_secs(1);
 
@@ -135,12 +145,25 @@ async fn once<W: Work>(
             catalogue.versions.changed(&tags).await;
             Ok(done)
         }
-        Err(error) if is_out_of_reach(error.kind()) => {
-            // It may hold.
+        // Only these say for sure that nothing holds.
+        Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Taken) => {
+            Err(Refusal::Failed(error))
+        }
+        Err(error) => {
+            // It may hold, now or later.
             catalogue.versions.changed(&tags).await;
+            tokio::spawn(tell_again(catalogue.versions.clone(), tags));
             Err(Refusal::Unknown(error))
         }
-        Err(error) => Err(Refusal::Failed(error)),
+    }
+}
+
+/// Tells caches of a change that may take place only now: a commit that nobody waits for any more may
+/// still be under way in the database, and what is read until it is over is of before.
+async fn tell_again(versions: Arc<Versions>, tags: Vec<Tag>) {
+    for pause in AGAIN {
+        tokio::time::sleep(pause).await;
+        versions.changed(&tags).await;
     }
 }
 

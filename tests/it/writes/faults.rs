@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_postgres::Client;
 
 use super::{Shop, order, refused};
-use crate::harness::{Backend, Postgres, connect};
+use crate::harness::{Answer, Backend, Database, FEW, Postgres, connect};
 
 /// A shop, and somebody who has the first product locked until told to let go.
 async fn locked(backend: Backend) -> (Shop, Client) {
@@ -166,4 +166,48 @@ async fn a_write_that_waits_for_too_long_is_given_up_and_undone() {
     assert_ne!(shop.stock(1).await, 4321);
     let idle = shop.ask(Method::PATCH, "/products/1", &[("if-match", "*")], r#"{"stock":1}"#).await;
     assert_eq!(idle.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_before_a_late_commit_took_effect_is_not_kept() {
+    let server = Postgres::start();
+    let database = Database::on(&server, FEW).await;
+    let admin = server.client(database.name()).await;
+    let durable = format!("alter database {:?} set synchronous_commit = on", database.name());
+    admin.batch_execute(&durable).await.unwrap();
+    let shop = Shop::over(database, "server.request_timeout = \"2s\"").await;
+    // Nobody sees a commit before a replica that is not there has it, or somebody gives up waiting.
+    admin.batch_execute("alter system set synchronous_standby_names = 'nobody'").await.unwrap();
+    admin.batch_execute("select pg_reload_conf()").await.unwrap();
+    let waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
+    let waiting = || async { admin.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) };
+    let client = shop.service.client;
+    let list = "/products/cached?limit=1";
+    let stock = |answer: &Answer| answer.json()[0]["stock"].as_i64().expect("a number");
+    let change = json!({ "stock": 4321 });
+    let mut writing = std::pin::pin!(shop.patch(1, "*", &change));
+    let readers = (0..4).map(|_| {
+        tokio::spawn(async move {
+            loop {
+                client.get(list).await;
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    let answer = loop {
+        tokio::select! {
+            answer = &mut writing => break answer,
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+        }
+    };
+    assert_eq!(refused(&answer), (503, "unknown-outcome".into()));
+    for _ in 0..1500 {
+        if waiting().await == 0 && stock(&client.get(list).await) == 4321 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(stock(&client.get("/products/direct?limit=1").await), 4321, "it did take place");
+    assert_eq!(stock(&client.get(list).await), 4321);
+    readers.iter().for_each(|reader| reader.abort());
 }
