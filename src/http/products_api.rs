@@ -1,6 +1,7 @@
 //! The endpoints of single products: reading, making, changing and deleting them; and the categories.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem_openapi::param::Path;
 use poem_openapi::{ApiResponse, OpenApi};
@@ -191,7 +192,8 @@ impl ProductsApi {
 
     /// Every category, with how many products it has
     ///
-    /// From memory, until a write through this service changes it or `cache.categories_ttl` is over.
+    /// From memory, until a write through this service, or through a replica that shares a Redis with it,
+    /// changes it or `cache.categories_ttl` is over.
     #[oai(
         path = "/categories",
         method = "get",
@@ -204,7 +206,11 @@ impl ProductsApi {
         asked: Asked<'_>,
     ) -> Result<Written<ManyCategories>, Problem> {
         let Desk { catalogue, context } = Desk::of(&self.state, &asked)?;
-        let ttl = self.state.config.load().cache.categories_ttl;
+        let config = self.state.config.load();
+        // Where no cache of theirs tells replicas of each other's writes, nothing is kept.
+        let alone = config.server.replicas == 1;
+        let told = alone || self.state.versions.are_shared();
+        let ttl = if told { config.cache.categories_ttl } else { Duration::ZERO };
         let body = self.state.categories.get(&catalogue, ttl, &context).await;
         let body = body.map_err(|error| problem_of(error.into(), asked.info, &[]))?;
         Ok(Written::unless_known(body, asked.headers))

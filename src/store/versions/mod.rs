@@ -63,6 +63,19 @@ impl Versions {
         self.changed_here(tags);
     }
 
+    /// The version of `tag` that all replicas share, in each place where they do; `None` when one of
+    /// these cannot be asked.
+    pub async fn shared(&self, tag: &Tag) -> Option<Vec<Token>> {
+        let remotes = self.remotes();
+        let tokens = join_all(remotes.iter().map(|remote| remote.token(tag))).await;
+        tokens.into_iter().collect()
+    }
+
+    /// Whether there is a place where replicas share versions.
+    pub fn are_shared(&self) -> bool {
+        !self.remotes().is_empty()
+    }
+
     /// These have changed, as far as this process is concerned.
     pub fn changed_here(&self, tags: &[Tag]) {
         for tag in tags {

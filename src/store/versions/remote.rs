@@ -5,13 +5,16 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 
-use super::Tag;
+use super::{Tag, Token};
 
 /// A place where replicas keep the versions that they share.
 pub trait Remote: Any + Send + Sync {
     /// These have changed. Returns when all who ask there see it, or when that failed: then it is tried
     /// again until it succeeds, and nothing that depends on it may be served here until then.
     fn changed<'a>(&'a self, tags: &'a [Tag]) -> BoxFuture<'a, ()>;
+
+    /// The version of `tag` there; `None` when it cannot be asked.
+    fn token<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Option<Token>>;
 
     /// How it is.
     fn view(&self) -> RemoteView;

@@ -1,6 +1,7 @@
-//! How many products each category has, kept in memory until a write changes it or it is too old.
+//! How many products each category has, kept in memory until a write, here or on another replica,
+//! changes it or it is too old.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use crate::encode::Layout;
 use crate::rows::Cell;
 use crate::store::access::Access;
 use crate::store::backend::{Command, Datum, Kind};
-use crate::store::{RequestContext, StoreError, Tag};
+use crate::store::{RequestContext, StoreError, Tag, Token};
 
 /// What was counted last. Whoever finds it too old counts, and those who come meanwhile wait.
 #[derive(Default)]
@@ -19,9 +20,11 @@ pub struct Categories(Mutex<Option<Counted>>);
 
 struct Counted {
     /// By whose connections.
-    access: Arc<dyn Access>,
-    /// The version of the categories when it was begun.
+    access: Weak<dyn Access>,
+    /// The version of the categories in this process when it was begun.
     version: u64,
+    /// That on all replicas; `None` where it could not be known.
+    shared: Option<Vec<Token>>,
     at: Instant,
     body: Bytes,
 }
@@ -41,17 +44,20 @@ impl Categories {
             let mut kept = self.0.lock().await;
             // Before it is counted: what is written meanwhile makes it old.
             let version = catalogue.versions.current(&Tag::Categories);
+            let shared = catalogue.versions.shared(&Tag::Categories).await;
+            let access = Arc::downgrade(&catalogue.access);
             if let Some(counted) = &*kept
                 && counted.version == version
+                && shared.is_some()
+                && counted.shared == shared
                 && counted.at.elapsed() < ttl
-                && Arc::ptr_eq(&counted.access, &catalogue.access)
+                && counted.access.ptr_eq(&access)
             {
                 return Ok(counted.body.clone());
             }
             let at = Instant::now();
             let body: Bytes = count(catalogue, context).await?.into();
-            let access = catalogue.access.clone();
-            *kept = Some(Counted { access, version, at, body: body.clone() });
+            *kept = Some(Counted { access, version, shared, at, body: body.clone() });
             Ok(body)
         };
         super::transact::in_time(context, counted).await

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Shop;
 use super::products::every_backend;
-use crate::harness::{Backend, Database, Dataset, FEW};
+use crate::harness::{Backend, Database, Dataset, FEW, Redis, Setup, unique};
 
 fn counts(categories: &Value) -> BTreeMap<String, u64> {
     let of = |one: &Value| {
@@ -67,4 +67,51 @@ async fn they_are_counted_once_until_they_are_too_old() {
         shop.service.client.get("/categories").await;
         assert_eq!(asked() - before, counted / 5, "{ttl}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_replica_sees_a_change_at_once() {
+    let redis = Redis::start();
+    let (url, prefix) = (redis.url(), unique("shops"));
+    let toml = format!(
+        "cache = {{ redis_url = \"{url}\", redis_timeout = \"2s\", key_prefix = \"{prefix}:\" }}"
+    );
+    let database = Database::scratch(Backend::Sqlite, FEW).await;
+    let strategy = "strategies.subject = { access = \"pool\", cache = \"redis\" }";
+    let other = Setup::of(&database).with(&toml).with(strategy).start().await;
+    let shop = Shop::over(database, &format!("{toml}\n{strategy}")).await;
+    let of_other = || async { counts(&other.client.get("/categories").await.json()) };
+    let asked = || other.strategy("pooled").meter.access.wait.total();
+    let mut expected = of_other().await;
+    for round in 1..=5 {
+        let before = asked();
+        assert_eq!(of_other().await, expected);
+        assert_eq!(asked(), before, "it is kept");
+        let sku = format!("NEW-{round}");
+        let product = json!({
+            "sku": sku, "name": "New", "category": "new", "price": 1, "stock": 1,
+        });
+        assert_eq!(shop.post("/products", &product).await.status, 201);
+        *expected.entry("new".into()).or_default() += 1;
+        assert_eq!(of_other().await, expected, "round {round}");
+    }
+    redis.process.signal("STOP");
+    let product = json!({ "sku": "X", "name": "X", "category": "new", "price": 1, "stock": 1 });
+    assert_eq!(shop.post("/products", &product).await.status, 201);
+    *expected.entry("new".into()).or_default() += 1;
+    assert_eq!(of_other().await, expected, "whoever cannot ask counts");
+    redis.process.signal("CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_do_not_hear_of_each_other_keep_nothing() {
+    let replicas =
+        "server.replicas = 2\nstrategies.cached = { access = \"pool\", cache = \"none\" }";
+    let shop = Shop::over(Database::scratch(Backend::Sqlite, FEW).await, replicas).await;
+    let asked = || shop.service.strategy("pooled").meter.access.wait.total();
+    let before = asked();
+    for _ in 0..3 {
+        shop.service.client.get("/categories").await;
+    }
+    assert_eq!(asked() - before, 3);
 }

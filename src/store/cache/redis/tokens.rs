@@ -215,6 +215,10 @@ impl Remote for Tokens {
         })
     }
 
+    fn token<'a>(&'a self, tag: &'a Tag) -> BoxFuture<'a, Option<Token>> {
+        Box::pin(async { self.read(&self.lines, tag).await.ok() })
+    }
+
     fn view(&self) -> RemoteView {
         let (queued, since) = self.bumps.view();
         RemoteView { queued, since, hearing: self.feed.get().map(|feed| feed.view()) }
