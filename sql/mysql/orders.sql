@@ -41,4 +41,4 @@ select fingerprint, subject, body from idempotency_keys where user_id = ? and id
 -- name: settle_key
 update idempotency_keys set subject = ?, body = ? where user_id = ? and idempotency_key = ?
 -- name: forget_keys
-delete from idempotency_keys where created_at < ?
+delete from idempotency_keys where created_at < ? order by created_at limit 1000

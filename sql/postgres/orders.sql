@@ -43,4 +43,5 @@ select fingerprint, subject, body from idempotency_keys where user_id = $1::bigi
 -- name: settle_key
 update idempotency_keys set subject = $1::bigint, body = $2 where user_id = $3::bigint and idempotency_key = $4
 -- name: forget_keys
-delete from idempotency_keys where created_at < $1
+delete from idempotency_keys where (user_id, idempotency_key) in (
+    select user_id, idempotency_key from idempotency_keys where created_at < $1 order by created_at limit 1000)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use poem::http::HeaderMap;
 use poem::{FromRequest, Request, RequestBody};
@@ -14,8 +14,8 @@ use super::error::{Kind, Problem};
 use super::negotiate::{accepts_json, if_match};
 use super::request::RequestInfo;
 use crate::catalogue::Invalid;
-use crate::store::RequestContext;
 use crate::store::write::{Catalogue, Expected, Key, Refusal};
+use crate::store::{ErrorKind, RequestContext};
 
 /// How often old idempotency keys are forgotten, at most.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
@@ -49,11 +49,20 @@ impl Desk {
         if !kept || !state.forgetting.allows(FORGET_EVERY) {
             return;
         }
-        let keep = state.config.load().writes.idempotency_keep;
-        let (catalogue, context) = (self.catalogue.clone(), self.context.clone());
+        let config = state.config.load();
+        let (keep, limit) = (config.writes.idempotency_keep, config.server.request_timeout);
+        let (catalogue, mut context) = (self.catalogue.clone(), self.context.clone());
         tokio::spawn(async move {
-            if let Err(refusal) = catalogue.forget_keys(keep, &context).await {
-                tracing::warn!(?refusal, "old idempotency keys could not be removed");
+            loop {
+                context.deadline = Instant::now() + limit;
+                match catalogue.forget_keys(keep, &context).await {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(refusal) => {
+                        tracing::warn!(?refusal, "old idempotency keys could not be removed");
+                        break;
+                    }
+                }
             }
         });
     }
@@ -164,7 +173,13 @@ pub(super) fn problem_of(
         }
         Refusal::Failed(error) => {
             tracing::warn!(request_id = &*info.id, %error, "nothing was written");
-            Problem::of_store(&error)
+            match error.kind() {
+                ErrorKind::StatementTimeout | ErrorKind::Unanswered => Problem::new(
+                    Kind::Timeout,
+                    "The database did not finish in time, and nothing was written. Try again later.",
+                ),
+                _ => Problem::of_store(&error),
+            }
         }
     }
 }

@@ -79,18 +79,18 @@ impl Key {
     }
 }
 
-/// Forgets old keys.
+/// Forgets some old keys: how many.
 pub(super) struct Forget {
     /// Microseconds since 1970.
     pub before: i64,
 }
 
 impl Work for Forget {
-    type Done = ();
+    type Done = u64;
 
-    async fn run(&self, transaction: &mut Transaction) -> Result<Worked<()>, Refusal> {
+    async fn run(&self, transaction: &mut Transaction) -> Result<Worked<u64>, Refusal> {
         let binds = [Bind::Timestamp(self.before)];
-        transaction.run(&Command { name: "forget_keys", binds: &binds, columns: &[] }).await?;
-        Ok(Worked::changed((), Vec::new()))
+        let forget = Command { name: "forget_keys", binds: &binds, columns: &[] };
+        Ok(Worked::changed(transaction.run(&forget).await?.affected, Vec::new()))
     }
 }

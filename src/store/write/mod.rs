@@ -224,7 +224,8 @@ impl Catalogue {
         orders::list(self, page, user, context).await
     }
 
-    /// Forgets what repeats of requests from before `keep` ago would be told.
+    /// Forgets what repeats of requests from before `keep` ago would be told, some of them at a time:
+    /// how many.
     ///
     /// # Errors
     /// As any write.
@@ -232,7 +233,7 @@ impl Catalogue {
         &self,
         keep: Duration,
         context: &RequestContext,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
         self.run(keys::Forget { before: now().saturating_sub(keep) }, context).await
     }
