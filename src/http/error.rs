@@ -330,7 +330,7 @@ impl Problem {
             ),
             ErrorKind::Conflict => Self::new(
                 Kind::Conflict,
-                "The database ended the statement in favour of another, twice. Try again after the time in Retry-After.",
+                "The database ended the statement in favour of another, each time it was tried. Try again after the time in Retry-After.",
             ),
             ErrorKind::Unreachable | ErrorKind::Disconnected | ErrorKind::Refused => Self::new(
                 Kind::Unreachable,

@@ -75,7 +75,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Option<Expected> {
         return None;
     }
     let values = headers.get_all(header::IF_MATCH).iter();
-    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(members);
     let mut known = Vec::new();
     for tag in tags.map(str::trim) {
         if tag == "*" {
@@ -92,6 +92,15 @@ pub(super) fn if_match(headers: &HeaderMap) -> Option<Expected> {
     Some(Expected::OneOf(known))
 }
 
+/// The members of a list of entity tags; between quotation marks a comma is part of a tag.
+fn members(list: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    list.split(move |c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    })
+}
+
 /// The entity tag of a body in a coding.
 pub(super) fn entity_tag(hash: Fingerprint, coding: Option<Coding>) -> String {
     match coding {
@@ -103,7 +112,7 @@ pub(super) fn entity_tag(hash: Fingerprint, coding: Option<Coding>) -> String {
 /// Whether `If-None-Match` names this body, in whatever coding.
 pub(super) fn none_match(headers: &HeaderMap, hash: Fingerprint) -> bool {
     let values = headers.get_all(header::IF_NONE_MATCH).iter();
-    let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(members);
     let hash = format!("{:032x}", hash.0);
     tags.any(|tag| {
         let tag = tag.trim();
@@ -172,7 +181,9 @@ mod tests {
         let bare = plain.trim_matches('"');
         let weak = format!("W/{plain}");
         let upper = plain.to_uppercase();
-        for none in ["", "\"\"", bare, &weak, &upper, "\"*\"", "W/*", "\"abc\"", "\"+1\""] {
+        for none in
+            ["", "\"\"", bare, &weak, &upper, "\"*\"", "\"a,*,b\"", "W/*", "\"abc\"", "\"+1\""]
+        {
             assert_eq!(of(none), Expected::OneOf(vec![]), "{none}");
         }
     }

@@ -111,7 +111,10 @@ impl RateLimit {
 
 /// Whether requests to this path are counted: those that cost something.
 pub(super) fn counts(path: &str) -> bool {
-    let of_strategy = |rest: &str| rest.ends_with("/products");
+    let of_strategy = |rest: &str| {
+        let (_, rest) = rest.split_once('/').unwrap_or_default();
+        rest == "products" || rest.starts_with("products/")
+    };
     let whole = ["/products", "/orders", "/categories"].contains(&path);
     let below = ["/products/", "/orders/", "/auth/"].iter().any(|folder| path.starts_with(folder));
     whole || below || path.strip_prefix("/strategies/").is_some_and(of_strategy)
@@ -235,6 +238,7 @@ mod tests {
             "/orders/7",
             "/categories",
             "/strategies/pool-4/products",
+            "/strategies/pool-4/products/7",
             "/auth/login",
         ] {
             assert!(counts(path), "{path}");

@@ -90,6 +90,8 @@ fn kind_of(code: u16) -> ErrorKind {
         1062 => ErrorKind::Taken,
         // A deadlock; a lock that was waited for in vain.
         1213 | 1205 => ErrorKind::Conflict,
+        // A server that takes no writes: MariaDB's, MySQL's --read-only; a transaction that reads only.
+        1290 | 1792 | 1836 => ErrorKind::Refused,
         // No such table or column; no right to read it.
         1146 | 1054 | 1142 | 1143 => ErrorKind::NotPrepared,
         _ => ErrorKind::Internal,
