@@ -5,7 +5,7 @@ mod live;
 mod patience;
 mod stalled;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -128,13 +128,20 @@ impl Ready {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let front = Arc::new(Front::new(self.state.config.load().server.clone()));
         front.open(self.service.clone());
+        let asked = OnceLock::new();
+        let shutdown = async {
+            shutdown.await;
+            asked.get_or_init(Instant::now);
+        };
         accept::serve(listener, front, shutdown).await;
-        self.finished().await;
+        self.finished(asked.get().copied()).await;
     }
 
-    /// What goes on behind answers is over.
-    async fn finished(&self) {
-        write::settled(self.state.config.load().server.shutdown_timeout).await;
+    /// What goes on behind answers is over, or the time for that is, which began when it was `asked` for.
+    async fn finished(&self, asked: Option<Instant>) {
+        let limit = self.state.config.load().server.shutdown_timeout;
+        let gone = asked.map_or(Duration::ZERO, |asked| asked.elapsed());
+        write::settled(limit.saturating_sub(gone)).await;
         access::cancelled().await;
     }
 }
@@ -142,7 +149,7 @@ impl Ready {
 /// A listener that is answered before there is anything to serve: that the service is starting.
 pub struct Listening {
     front: Arc<Front>,
-    stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<Option<Instant>>,
     accepting: AbortOnDropHandle<()>,
 }
 
@@ -154,12 +161,12 @@ impl Listening {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let front = Arc::new(Front::new(settings));
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(None);
         let accepting = {
             let front = front.clone();
             let shutdown = async move {
                 shutdown.await;
-                stop.send_replace(true);
+                stop.send_replace(Some(Instant::now()));
             };
             tokio::spawn(async move { accept::serve(listener, front, shutdown).await })
         };
@@ -171,7 +178,7 @@ impl Listening {
         let mut stopping = self.stopping.clone();
         async move {
             // An error says that it has stopped.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
+            let _ = stopping.wait_for(Option::is_some).await;
         }
     }
 
@@ -181,7 +188,8 @@ impl Listening {
         async move {
             // A panic of the loop has been told already.
             let _ = self.accepting.await;
-            ready.finished().await;
+            let asked = *self.stopping.borrow();
+            ready.finished(asked).await;
         }
     }
 }
