@@ -64,12 +64,15 @@ record_driver() { record "$1.driver_percent" "$(calculate "100 * ($(<"$work/driv
 
 # --- load drivers: each warms up for a second and records NAME.rate, NAME.*_ms ... ----------------
 
-# run_wrk SECONDS URL [HEADER]: prints "REQUESTS SECONDS"; fails if any request did.
+# run_wrk SECONDS URL [HEADER]: prints "REQUESTS SECONDS"; fails if any request did. The p95 of its
+# response times, in ms, is in $work/p95 afterwards. $clients and $wrk_script may be set.
 run_wrk() {
-    local seconds=$1 url=$2 header=${3:-} output requests took failed
-    output=$(timed wrk -t1 -c20 -d "${seconds}s" --timeout 30s ${header:+-H "$header"} \
-        -s "$root/scripts/bench/wrk.lua" "$url")
-    read -r requests took failed < <(sed -n 's/^result //p' <<<"$output")
+    local seconds=$1 url=$2 header=${3:-} output requests took failed p95
+    export BENCH_SCRIPTS=$root/scripts/bench
+    output=$(timed wrk -t1 -c "${clients:-20}" -d "${seconds}s" --timeout 30s ${header:+-H "$header"} \
+        -s "$BENCH_SCRIPTS/${wrk_script:-wrk.lua}" "$url")
+    read -r requests took failed p95 < <(sed -n 's/^result //p' <<<"$output")
+    echo "$p95" >"$work/p95"
     if ((failed > 0 || requests == 0)); then
         say "$url: $failed of $requests requests failed"
         return 1
@@ -98,7 +101,8 @@ run_pgbench() {
     local output
     echo "$2" >"$work/pgbench.sql"
     output=$(timed "$postgres_bin/pgbench" -h 127.0.0.1 -p "$postgres_port" -U poolwise -M "${pgbench_mode:-prepared}" \
-        -c 8 -j 1 -n -T "$1" -D c=electronics -f "$work/pgbench.sql" poolwise 2>&1) || {
+        -c 8 -j 1 -n -T "$1" -D c=electronics -f "$work/pgbench.sql" \
+        "${pgbench_database:-poolwise}" 2>&1) || {
         say "pgbench failed: $(grep -m 1 error <<<"$output")"
         return 1
     }

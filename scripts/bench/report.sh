@@ -126,6 +126,7 @@ HEAD
     door_rows
     row 15 cluster_to_one 'at least' 0.8 '' \
         'cached (redis) hits from a Redis Cluster of 3 nodes / from one Redis, GETs not shared'
+    million_rows
     if grep -q '_ms ' "$work/samples"; then
         cat <<'HEAD'
 
@@ -148,6 +149,7 @@ HEAD
     raw identity 'cached (memory), identity'
     raw gzip 'cached (memory), gzip'
     raw noop '`/noop`'
+    million_raws
     if [[ -s $work/notes ]]; then
         echo
         cat "$work/notes"
