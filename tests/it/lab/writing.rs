@@ -86,10 +86,8 @@ fn every_task_is_done_and_only_a_cache_that_is_not_told_is_stale() {
 #[test]
 fn what_cannot_be_told_apart_or_done_is_refused() {
     let plan = written(PLAN);
-    for (argument, part) in [("--mixed", "stale the answers of each strategy")] {
-        let (code, _, error) = run(&["run", &plan, argument]);
-        assert!(code == 2 && error.contains(part), "{error}");
-    }
+    let (code, _, error) = run(&["run", &plan, "--mixed"]);
+    assert!(code == 2 && error.contains("stale the answers of each strategy"), "{error}");
     let wrong = PLAN.replace("list = 2\ndetail = 2\norder = 1\nupdate = 1", "list = 0");
     let wrong = wrong.replace("count = 3", "count = 0").replace("\"300ms\"", "\"1ms\"");
     let (code, _, error) = run(&["run", &written(&wrong)]);
