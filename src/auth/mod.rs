@@ -129,23 +129,18 @@ impl Auth {
         client: IpAddr,
         (name, password): (&str, Password),
     ) -> Result<(i64, Tokens), AuthError> {
-        let name = Name::folded(name);
-        let attempt = self.failures.begin(&name, client)?;
-        let wanted = [Bind::Text(&name)];
-        let columns = &[Kind::Int, Kind::Text];
-        let select = Command { name: "user_of_name", binds: &wanted, columns };
-        let found = match database.read(&select).await {
-            Ok(found) => found,
-            Err(error) => {
-                attempt.forget();
-                return Err(error.into());
-            }
+        let attempt = self.failures.begin(&Name::folded(name), client)?;
+        // No user has what is no name, and no database need be able to look for it.
+        let found = match Name::parse(name) {
+            Err(_) => None,
+            Ok(name) => match of_name(database, &name).await {
+                Ok(found) => found,
+                Err(error) => {
+                    attempt.forget();
+                    return Err(error.into());
+                }
+            },
         };
-        let found =
-            found.rows.into_iter().next().and_then(|row| match <[Datum; 2]>::try_from(row) {
-                Ok([Datum::Int(id), Datum::Text(hash)]) => Some((id, hash)),
-                _ => None,
-            });
         let hash = found.as_ref().map(|(_, hash)| hash.as_str());
         let anew = match self.passwords.verify(password, hash).await {
             Ok(Verdict::Right { anew }) => anew,
@@ -229,6 +224,17 @@ impl Auth {
     pub fn forget_idle(&self) {
         self.failures.forget_idle();
     }
+}
+
+/// The number of the user of this name, and the hash of the password.
+async fn of_name(database: &Database, name: &Name) -> Result<Option<(i64, String)>, StoreError> {
+    let wanted = [Bind::Text(name.as_str())];
+    let columns = &[Kind::Int, Kind::Text];
+    let found = database.read(&Command { name: "user_of_name", binds: &wanted, columns }).await?;
+    Ok(found.rows.into_iter().next().and_then(|row| match <[Datum; 2]>::try_from(row) {
+        Ok([Datum::Int(id), Datum::Text(hash)]) => Some((id, hash)),
+        _ => None,
+    }))
 }
 
 fn int(datum: Option<&Datum>) -> Option<i64> {
