@@ -99,7 +99,8 @@ impl Auth {
     /// Makes a user.
     ///
     /// # Errors
-    /// [`ErrorKind::Taken`] for a name that somebody has.
+    /// [`ErrorKind::Taken`] for a name that somebody has; [`AuthError::Unknown`] when the connection was
+    /// lost in the commit.
     pub async fn register(
         &self,
         database: &Database,
@@ -164,7 +165,7 @@ impl Auth {
     async fn keep(&self, database: &Database, user: i64, hash: &str) {
         let binds = [Bind::Text(hash), Bind::Int(user)];
         let update = Command { name: "set_password_hash", binds: &binds, columns: &[] };
-        if let Err(error) = database.write(&[update]).await {
+        if let Err(error) = database.write(&[update]).await.map_err(StoreError::from) {
             tracing::warn!(%error, "a password keeps the cost that it was hashed at");
         }
     }

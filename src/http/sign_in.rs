@@ -1,6 +1,7 @@
 //! The endpoints of sign-in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -138,10 +139,14 @@ impl SignInApi {
         F: Future<Output = Result<T, AuthError>> + Send + 'static,
     {
         let (auth, database) = (self.state.auth.load_full(), self.state.users(info));
-        let deadline = database.deadline();
+        let (deadline, committing) = (database.deadline(), database.committing());
         let done = tokio::time::timeout_at(deadline.into(), work(auth, database));
         match tokio::spawn(done).await {
             Ok(Ok(done)) => done.map_err(|error| problem_of(error, info)),
+            Ok(Err(_)) if committing.load(Ordering::Relaxed) => {
+                let why = "the request's deadline passed during a commit".into();
+                Err(problem_of(AuthError::Unknown(why), info))
+            }
             Ok(Err(_)) => {
                 Err(Problem::new(Kind::Timeout, "It was not done in time. Try again later."))
             }
