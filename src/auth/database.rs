@@ -12,6 +12,8 @@ use crate::store::{ErrorKind, RequestContext, StoreError, Strategy};
 const ATTEMPTS: u32 = 5;
 /// The pause before the second attempt is a random part of this; each later one may be twice as long.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long statements may take that nobody waits for.
+const LATER: Duration = Duration::from_secs(60);
 
 /// The way of one request to the database, through a strategy whose access transacts.
 #[derive(Clone)]
@@ -54,6 +56,12 @@ impl Database {
     /// Says, also once it is given up, whether what it does may have taken place or not.
     pub fn committing(&self) -> Arc<AtomicBool> {
         self.committing.clone()
+    }
+
+    /// The same for something that goes on when the request is over.
+    pub(super) fn later(&self) -> Self {
+        let context = RequestContext { deadline: Instant::now() + LATER, ..self.context.clone() };
+        Self::new(self.strategy.clone(), context)
     }
 
     /// Until when there must be an answer.

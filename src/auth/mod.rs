@@ -37,7 +37,6 @@ pub struct Auth {
     sign_ins: SignIns,
     failures: Failures,
     access_lifetime: Duration,
-    refresh_lifetime: Duration,
 }
 
 /// Who asks, proven by a token whose sign-in holds.
@@ -87,7 +86,6 @@ impl Auth {
             sign_ins: SignIns::new(config)?,
             failures: Failures::new(settings),
             access_lifetime: settings.access_lifetime,
-            refresh_lifetime: settings.refresh_lifetime,
         })
     }
 
@@ -157,7 +155,7 @@ impl Auth {
             self.keep(database, user, &hash).await;
         }
         let refresh = RefreshToken::new();
-        self.sign_ins.begin(database, user, &refresh, self.refresh_lifetime).await?;
+        self.sign_ins.begin(database, user, &refresh).await?;
         Ok((user, self.tokens(user, &refresh)))
     }
 
@@ -181,7 +179,7 @@ impl Auth {
         old: &RefreshToken,
     ) -> Result<(i64, Tokens), AuthError> {
         let new = old.next();
-        match self.sign_ins.rotate(database, old, &new, self.refresh_lifetime).await? {
+        match self.sign_ins.rotate(database, old, &new).await? {
             Rotation::Rotated { user } => Ok((user, self.tokens(user, &new))),
             Rotation::Reused => {
                 tracing::warn!("a refresh token was used twice: its sign-in is ended");
@@ -196,7 +194,7 @@ impl Auth {
     /// # Errors
     /// Where sign-ins are kept cannot be reached.
     pub async fn sign_out(&self, database: &Database, who: SignedIn) -> Result<(), AuthError> {
-        self.sign_ins.end(database, who.sign_in).await
+        self.sign_ins.end(database, who).await
     }
 
     /// Who shows this access token.

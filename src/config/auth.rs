@@ -27,6 +27,7 @@ pub(super) struct File {
     pub access_lifetime: Duration,
     #[serde(with = "humantime_serde")]
     pub refresh_lifetime: Duration,
+    pub sign_ins_per_user: u32,
     pub hash_memory: ByteSize,
     pub hash_iterations: u32,
     pub hashes_at_once: usize,
@@ -47,6 +48,7 @@ pub struct Auth {
     pub store: SignInStore,
     pub access_lifetime: Duration,
     pub refresh_lifetime: Duration,
+    pub sign_ins_per_user: u32,
     /// In KiB.
     pub hash_memory_kib: u32,
     pub hash_iterations: u32,
@@ -224,6 +226,7 @@ pub(super) fn auth(raw: File, database: &Database, problems: &mut Vec<String>) -
     }
     for (key, count) in [
         ("auth.hashes_at_once", raw.hashes_at_once),
+        ("auth.sign_ins_per_user", raw.sign_ins_per_user as usize),
         ("auth.failures", raw.failures as usize),
         ("auth.failures_per_address", raw.failures_per_address as usize),
     ] {
@@ -248,6 +251,7 @@ pub(super) fn auth(raw: File, database: &Database, problems: &mut Vec<String>) -
         store: raw.store,
         access_lifetime: raw.access_lifetime,
         refresh_lifetime: raw.refresh_lifetime,
+        sign_ins_per_user: raw.sign_ins_per_user.max(1),
         hash_memory_kib: memory_kib.clamp(LEAST_MEMORY_KIB, MOST_MEMORY_KIB) as u32,
         hash_iterations: raw.hash_iterations.clamp(1, MOST_ITERATIONS),
         hashes_at_once: raw.hashes_at_once.max(1),
