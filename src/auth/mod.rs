@@ -26,7 +26,7 @@ pub use keys::new_key;
 pub use token::Claims;
 pub use words::{Name, Password, RefreshToken};
 
-use crate::config::{Config, SignInStore};
+use crate::config::{Config, KeySource, SignInStore};
 use crate::store::backend::{Bind, Command, Datum, Kind};
 use crate::store::{ErrorKind, StoreError};
 
@@ -87,6 +87,11 @@ impl Auth {
             failures: Failures::new(settings),
             access_lifetime: settings.access_lifetime,
         })
+    }
+
+    /// The keys that it has, so that another one in their file is an edit.
+    pub fn keys(&self) -> KeySource {
+        self.keys.source()
     }
 
     /// Whether what it needs of a configuration is also that of Redis.
