@@ -14,6 +14,7 @@ use super::parameters::NoQuery;
 use super::request::RequestInfo;
 use super::signed_in::{SignedIn, problem_of};
 use crate::auth::{Auth, AuthError, Database, Name, Password, RefreshToken};
+use crate::store::write;
 
 /// The endpoints, over what every request can see.
 pub(super) struct SignInApi {
@@ -128,7 +129,7 @@ enum Ended {
 
 impl SignInApi {
     /// Runs `work` in a task of its own, until the request's deadline: a client that leaves ends nothing
-    /// half-way.
+    /// half-way, and neither does a service that stops.
     async fn run<T, F>(
         &self,
         info: &Arc<RequestInfo>,
@@ -141,7 +142,7 @@ impl SignInApi {
         let (auth, database) = (self.state.auth.load_full(), self.state.users(info));
         let (deadline, committing) = (database.deadline(), database.committing());
         let done = tokio::time::timeout_at(deadline.into(), work(auth, database));
-        match tokio::spawn(done).await {
+        match write::spawn(done).await {
             Ok(Ok(done)) => done.map_err(|error| problem_of(error, info)),
             Ok(Err(_)) if committing.load(Ordering::Relaxed) => {
                 let why = "the request's deadline passed during a commit".into();
