@@ -8,12 +8,13 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::State;
 use super::api::{Asked, Tag};
-use super::body::{Body, Fields, FromFields};
+use super::document::{Document, Sent};
 use super::error::{Kind, Problem};
 use super::parameters::NoQuery;
 use super::request::RequestInfo;
 use super::signed_in::{SignedIn, problem_of};
 use crate::auth::{Auth, AuthError, Database, Name, Password, RefreshToken};
+use crate::catalogue::{Invalid, Reader, below};
 use crate::store::write;
 
 /// The endpoints, over what every request can see.
@@ -22,7 +23,7 @@ pub(super) struct SignInApi {
 }
 
 /// More than the longest name and password in JSON's longest way to write them.
-const MOST_BYTES: usize = 4096;
+const MOST_BYTES: Option<usize> = Some(4096);
 
 /// A user's name and password.
 #[derive(Object)]
@@ -70,19 +71,40 @@ struct Tokens {
     user_id: i64,
 }
 
+/// The texts that a document consists of, as far as they are there.
+fn texts<const N: usize>(
+    reader: &mut Reader,
+    json: &[u8],
+    names: [&str; N],
+) -> [Option<String>; N] {
+    let fields = reader.document(json).and_then(|raw| reader.fields("", raw, names));
+    let Some(fields) = fields else { return [const { None }; N] };
+    let mut places = names.into_iter().zip(fields);
+    std::array::from_fn(|_| {
+        let (name, field) = places.next()?;
+        let raw = reader.required("", name, field)?;
+        reader.any_text(below("", name), raw)
+    })
+}
+
 struct New {
     name: Name,
     password: Password,
 }
 
-impl FromFields for New {
+impl Document for New {
     type Schema = Credentials;
-    const MOST_BYTES: usize = MOST_BYTES;
+    const MOST_BYTES: Option<usize> = MOST_BYTES;
 
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let name = fields.parsed("name", |text| Name::parse(&text));
-        let password = fields.parsed("password", Password::parse);
-        Some(Self { name: name?, password: password? })
+    fn read(json: &[u8]) -> Result<Self, Vec<Invalid>> {
+        let mut reader = Reader::default();
+        let [name, password] = texts(&mut reader, json, ["name", "password"]);
+        let mut refuse = |at: &str, why: &str| reader.refuse(at, why);
+        let name = name.and_then(|name| Name::parse(&name).map_err(|why| refuse("/name", why)).ok());
+        let password = password
+            .and_then(|text| Password::parse(text).map_err(|why| refuse("/password", why)).ok());
+        let new = name.zip(password).map(|(name, password)| Self { name, password });
+        reader.finish(new)
     }
 }
 
@@ -92,24 +114,28 @@ struct Given {
     password: Password,
 }
 
-impl FromFields for Given {
+impl Document for Given {
     type Schema = Credentials;
-    const MOST_BYTES: usize = MOST_BYTES;
+    const MOST_BYTES: Option<usize> = MOST_BYTES;
 
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let (name, password) = (fields.text("name"), fields.text("password"));
-        Some(Self { name: name?, password: Password::any(password?) })
+    fn read(json: &[u8]) -> Result<Self, Vec<Invalid>> {
+        let mut reader = Reader::default();
+        let [name, password] = texts(&mut reader, json, ["name", "password"]);
+        let given = name.zip(password);
+        reader.finish(given.map(|(name, password)| Self { name, password: Password::any(password) }))
     }
 }
 
 struct Refreshing(Option<RefreshToken>);
 
-impl FromFields for Refreshing {
+impl Document for Refreshing {
     type Schema = Refresh;
-    const MOST_BYTES: usize = MOST_BYTES;
+    const MOST_BYTES: Option<usize> = MOST_BYTES;
 
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        fields.text("refresh_token").map(|text| Self(RefreshToken::parse(&text)))
+    fn read(json: &[u8]) -> Result<Self, Vec<Invalid>> {
+        let mut reader = Reader::default();
+        let [token] = texts(&mut reader, json, ["refresh_token"]);
+        reader.finish(token.map(|text| Self(RefreshToken::parse(&text))))
     }
 }
 
@@ -174,9 +200,9 @@ impl SignInApi {
         &self,
         _none: NoQuery,
         asked: Asked<'_>,
-        body: Body<New>,
+        body: Sent<New>,
     ) -> Result<Made, Problem> {
-        let New { name, password } = body.0;
+        let New { name, password } = body.value;
         let register = |auth: Arc<Auth>, database| async move {
             auth.register(&database, name, password).await
         };
@@ -195,9 +221,9 @@ impl SignInApi {
         &self,
         _none: NoQuery,
         asked: Asked<'_>,
-        body: Body<Given>,
+        body: Sent<Given>,
     ) -> Result<Json<Tokens>, Problem> {
-        let (Given { name, password }, client) = (body.0, asked.info.client);
+        let (Given { name, password }, client) = (body.value, asked.info.client);
         let login = move |auth: Arc<Auth>, database| async move {
             auth.sign_in(&database, client, (&name, password)).await
         };
@@ -212,9 +238,9 @@ impl SignInApi {
         &self,
         _none: NoQuery,
         asked: Asked<'_>,
-        body: Body<Refreshing>,
+        body: Sent<Refreshing>,
     ) -> Result<Json<Tokens>, Problem> {
-        let old = body.0.0.ok_or_else(|| Problem::unauthorized(super::error::SIGN_IN))?;
+        let old = body.value.0.ok_or_else(|| Problem::unauthorized(super::error::SIGN_IN))?;
         let refresh =
             move |auth: Arc<Auth>, database| async move { auth.refresh(&database, &old).await };
         self.run(asked.info, refresh).await.map(tokens)
