@@ -129,7 +129,7 @@ async fn products(base: &Base) -> Result<(Vec<i64>, Arc<Watched>), String> {
     if others.is_empty() {
         return Err("two products have to be in stock: `poolwise seed --reset`".into());
     }
-    let watched = Watched { product: last.id, stock: last.stock.into() };
+    let watched = Watched::new(last.id, last.stock);
     Ok((others.iter().map(|product| product.id).collect(), Arc::new(watched)))
 }
 

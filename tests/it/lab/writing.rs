@@ -83,6 +83,23 @@ fn every_task_is_done_and_only_a_cache_that_is_not_told_is_stale() {
     }
 }
 
+/// Nothing tells this cache, and its entries outlive the run: in the second block each answer is of before
+/// the writes of the first.
+#[test]
+fn an_answer_that_is_kept_from_block_to_block_is_stale_from_the_first_look() {
+    let plan = PLAN.replace("[\"pooled\", \"timed\", \"versioned\"]", "[\"timed\"]");
+    let plan = plan.replace("rounds = 1", "rounds = 2").replace("ttl = \"2s\"", "ttl = \"1h\"");
+    let (out, plan, config) = (results(), written(&plan), sqlite());
+    let arguments = ["run", &plan, "--config", &config, "--out", out.to_str().expect("UTF-8")];
+    let (code, said, error) = run(&arguments);
+    assert_eq!(code, 0, "{said}\n{error}");
+    let record = read(&out);
+    let second = record.blocks.iter().find(|block| block.role == Role::Measure && block.round == 2);
+    let lane = &second.expect("there were two rounds").lanes[0];
+    let seen = lane.staleness.as_ref().expect("somebody looked");
+    assert!(seen.looks >= 10 && seen.stale == seen.looks, "{} of {}", seen.stale, seen.looks);
+}
+
 #[test]
 fn what_cannot_be_told_apart_or_done_is_refused() {
     let plan = written(PLAN);
