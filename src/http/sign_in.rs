@@ -100,7 +100,8 @@ impl Document for New {
         let mut reader = Reader::default();
         let [name, password] = texts(&mut reader, json, ["name", "password"]);
         let mut refuse = |at: &str, why: &str| reader.refuse(at, why);
-        let name = name.and_then(|name| Name::parse(&name).map_err(|why| refuse("/name", why)).ok());
+        let name =
+            name.and_then(|name| Name::parse(&name).map_err(|why| refuse("/name", why)).ok());
         let password = password
             .and_then(|text| Password::parse(text).map_err(|why| refuse("/password", why)).ok());
         let new = name.zip(password).map(|(name, password)| Self { name, password });
@@ -122,7 +123,8 @@ impl Document for Given {
         let mut reader = Reader::default();
         let [name, password] = texts(&mut reader, json, ["name", "password"]);
         let given = name.zip(password);
-        reader.finish(given.map(|(name, password)| Self { name, password: Password::any(password) }))
+        reader
+            .finish(given.map(|(name, password)| Self { name, password: Password::any(password) }))
     }
 }
 

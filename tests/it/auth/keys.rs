@@ -229,7 +229,10 @@ async fn an_edit_of_the_key_beside_sqlite_takes_effect_and_one_that_is_removed_i
     let (old, also_old) = (token().await, token().await);
     std::fs::write(&keys, format!("{}\n{made}", key())).expect("it can be written");
     let new = another(&old).await;
-    assert_eq!((out(&old).await, out(&new).await), (hyper::StatusCode::NO_CONTENT, hyper::StatusCode::NO_CONTENT));
+    assert_eq!(
+        (out(&old).await, out(&new).await),
+        (hyper::StatusCode::NO_CONTENT, hyper::StatusCode::NO_CONTENT)
+    );
     std::fs::remove_file(&keys).expect("it is there");
     another(&new).await;
     assert_eq!(out(&also_old).await, 401, "a key that was removed verifies no more");
@@ -251,8 +254,7 @@ fn a_key_for_each_of_several_replicas_is_warned_of() {
             "server.replicas = {replicas}\nauth = {{ signing_key_file = {:?}, generate_key = {generate} }}",
             key_file(&key())
         );
-        let loaded =
-            config::load(&[file(&named)], &Environment::default(), &Plugins::standard());
+        let loaded = config::load(&[file(&named)], &Environment::default(), &Plugins::standard());
         let warnings = loaded.expect("it is legal").warnings.join("\n");
         warnings.contains("auth.generate_key") && warnings.contains("`poolwise auth key > FILE`")
     };
