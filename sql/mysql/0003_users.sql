@@ -14,5 +14,6 @@ create table if not exists sign_ins (
     token_hash varchar(64) character set ascii collate ascii_bin not null,
     expires_at datetime(6) not null,
     index sign_ins_user_id (user_id, expires_at),
+    index sign_ins_expires_at (expires_at),
     constraint sign_ins_user foreign key (user_id) references users (id) on delete cascade
 ) engine = InnoDB;

@@ -10,7 +10,9 @@ update users set password_hash = ? where id = ?
 -- name: insert_sign_in
 insert into sign_ins (id, user_id, token_hash, expires_at) values (?, ?, ?, ?)
 -- name: forget_expired_sign_ins
-delete from sign_ins where user_id = ? and expires_at <= ?
+delete from sign_ins where expires_at <= ? order by expires_at limit 500
+-- name: surplus_sign_ins
+select id from sign_ins where user_id = ? order by expires_at desc, id limit 100 offset ?
 -- name: rotate_sign_in
 update sign_ins set token_hash = ?, expires_at = ? where id = ? and token_hash = ? and expires_at > ?
 -- name: rotated_sign_in
@@ -19,3 +21,5 @@ select user_id from sign_ins where id = ? and token_hash = ?
 select user_id from sign_ins where id = ? and expires_at > ?
 -- name: end_sign_in
 delete from sign_ins where id = ?
+-- name: end_live_sign_in
+delete from sign_ins where id = ? and expires_at > ?

@@ -14,3 +14,4 @@ create table sign_ins (
     expires_at integer not null
 ) strict, without rowid;
 create index sign_ins_user_id on sign_ins (user_id, expires_at);
+create index sign_ins_expires_at on sign_ins (expires_at);

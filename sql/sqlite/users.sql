@@ -10,7 +10,9 @@ update users set password_hash = ?1 where id = ?2
 -- name: insert_sign_in
 insert into sign_ins (id, user_id, token_hash, expires_at) values (?1, ?2, ?3, ?4)
 -- name: forget_expired_sign_ins
-delete from sign_ins where user_id = ?1 and expires_at <= ?2
+delete from sign_ins where id in (select id from sign_ins where expires_at <= ?1 order by expires_at limit 500)
+-- name: surplus_sign_ins
+select id from sign_ins where user_id = ?1 order by expires_at desc, id limit 100 offset ?2
 -- name: rotate_sign_in
 update sign_ins set token_hash = ?1, expires_at = ?2 where id = ?3 and token_hash = ?4 and expires_at > ?5
 -- name: rotated_sign_in
@@ -19,3 +21,5 @@ select user_id from sign_ins where id = ?1 and token_hash = ?2
 select user_id from sign_ins where id = ?1 and expires_at > ?2
 -- name: end_sign_in
 delete from sign_ins where id = ?1
+-- name: end_live_sign_in
+delete from sign_ins where id = ?1 and expires_at > ?2

@@ -44,7 +44,11 @@ impl Key {
 }
 
 /// Every key; the first signs, all verify.
-pub(super) struct Keys(Vec<Key>);
+pub(super) struct Keys {
+    keys: Vec<Key>,
+    /// As they were read or made.
+    read: Vec<SigningKey>,
+}
 
 impl Keys {
     /// Reads them, or makes one where that is allowed.
@@ -73,12 +77,17 @@ impl Keys {
             }
             KeySource::Missing(_) => Vec::new(),
         };
-        Ok(Self(keys.iter().map(Key::new).collect()))
+        Ok(Self { keys: keys.iter().map(Key::new).collect(), read: keys })
+    }
+
+    /// Where they would be had without a look at any file.
+    pub fn source(&self) -> KeySource {
+        KeySource::Keys(self.read.clone())
     }
 
     /// An access token.
     pub fn sign(&self, who: SignedIn, lifetime: Duration) -> String {
-        let key = self.0.first().expect("there is one, or there would be no service");
+        let key = self.keys.first().expect("there is one, or there would be no service");
         token::sign(who, lifetime, &key.id, &key.signs)
     }
 
@@ -88,7 +97,7 @@ impl Keys {
     /// What is wrong with it, for the log.
     pub fn verify(&self, access: &str) -> Result<SignedIn, &'static str> {
         let id = token::key_id(access)?;
-        let key = self.0.iter().find(|key| key.id == id).ok_or("signed with an unknown key")?;
+        let key = self.keys.iter().find(|key| key.id == id).ok_or("signed with an unknown key")?;
         token::verify(access, &key.verifies)
     }
 }

@@ -26,7 +26,7 @@ pub use keys::new_key;
 pub use token::Claims;
 pub use words::{Name, Password, RefreshToken};
 
-use crate::config::{Config, SignInStore};
+use crate::config::{Config, KeySource, SignInStore};
 use crate::store::backend::{Bind, Command, Datum, Kind};
 use crate::store::{ErrorKind, StoreError};
 
@@ -37,7 +37,6 @@ pub struct Auth {
     sign_ins: SignIns,
     failures: Failures,
     access_lifetime: Duration,
-    refresh_lifetime: Duration,
 }
 
 /// Who asks, proven by a token whose sign-in holds.
@@ -87,8 +86,12 @@ impl Auth {
             sign_ins: SignIns::new(config)?,
             failures: Failures::new(settings),
             access_lifetime: settings.access_lifetime,
-            refresh_lifetime: settings.refresh_lifetime,
         })
+    }
+
+    /// The keys that it has, so that another one in their file is an edit.
+    pub fn keys(&self) -> KeySource {
+        self.keys.source()
     }
 
     /// Whether what it needs of a configuration is also that of Redis.
@@ -99,7 +102,8 @@ impl Auth {
     /// Makes a user.
     ///
     /// # Errors
-    /// [`ErrorKind::Taken`] for a name that somebody has.
+    /// [`ErrorKind::Taken`] for a name that somebody has; [`AuthError::Unknown`] when the connection was
+    /// lost in the commit.
     pub async fn register(
         &self,
         database: &Database,
@@ -129,23 +133,18 @@ impl Auth {
         client: IpAddr,
         (name, password): (&str, Password),
     ) -> Result<(i64, Tokens), AuthError> {
-        let name = Name::folded(name);
-        let attempt = self.failures.begin(&name, client)?;
-        let wanted = [Bind::Text(&name)];
-        let columns = &[Kind::Int, Kind::Text];
-        let select = Command { name: "user_of_name", binds: &wanted, columns };
-        let found = match database.read(&select).await {
-            Ok(found) => found,
-            Err(error) => {
-                attempt.forget();
-                return Err(error.into());
-            }
+        let attempt = self.failures.begin(&Name::folded(name), client)?;
+        // No user has what is no name, and no database need be able to look for it.
+        let found = match Name::parse(name) {
+            Err(_) => None,
+            Ok(name) => match of_name(database, &name).await {
+                Ok(found) => found,
+                Err(error) => {
+                    attempt.forget();
+                    return Err(error.into());
+                }
+            },
         };
-        let found =
-            found.rows.into_iter().next().and_then(|row| match <[Datum; 2]>::try_from(row) {
-                Ok([Datum::Int(id), Datum::Text(hash)]) => Some((id, hash)),
-                _ => None,
-            });
         let hash = found.as_ref().map(|(_, hash)| hash.as_str());
         let anew = match self.passwords.verify(password, hash).await {
             Ok(Verdict::Right { anew }) => anew,
@@ -161,7 +160,7 @@ impl Auth {
             self.keep(database, user, &hash).await;
         }
         let refresh = RefreshToken::new();
-        self.sign_ins.begin(database, user, &refresh, self.refresh_lifetime).await?;
+        self.sign_ins.begin(database, user, &refresh).await?;
         Ok((user, self.tokens(user, &refresh)))
     }
 
@@ -169,7 +168,7 @@ impl Auth {
     async fn keep(&self, database: &Database, user: i64, hash: &str) {
         let binds = [Bind::Text(hash), Bind::Int(user)];
         let update = Command { name: "set_password_hash", binds: &binds, columns: &[] };
-        if let Err(error) = database.write(&[update]).await {
+        if let Err(error) = database.write(&[update]).await.map_err(StoreError::from) {
             tracing::warn!(%error, "a password keeps the cost that it was hashed at");
         }
     }
@@ -185,7 +184,7 @@ impl Auth {
         old: &RefreshToken,
     ) -> Result<(i64, Tokens), AuthError> {
         let new = old.next();
-        match self.sign_ins.rotate(database, old, &new, self.refresh_lifetime).await? {
+        match self.sign_ins.rotate(database, old, &new).await? {
             Rotation::Rotated { user } => Ok((user, self.tokens(user, &new))),
             Rotation::Reused => {
                 tracing::warn!("a refresh token was used twice: its sign-in is ended");
@@ -200,7 +199,7 @@ impl Auth {
     /// # Errors
     /// Where sign-ins are kept cannot be reached.
     pub async fn sign_out(&self, database: &Database, who: SignedIn) -> Result<(), AuthError> {
-        self.sign_ins.end(database, who.sign_in).await
+        self.sign_ins.end(database, who).await
     }
 
     /// Who shows this access token.
@@ -229,6 +228,17 @@ impl Auth {
     pub fn forget_idle(&self) {
         self.failures.forget_idle();
     }
+}
+
+/// The number of the user of this name, and the hash of the password.
+async fn of_name(database: &Database, name: &Name) -> Result<Option<(i64, String)>, StoreError> {
+    let wanted = [Bind::Text(name.as_str())];
+    let columns = &[Kind::Int, Kind::Text];
+    let found = database.read(&Command { name: "user_of_name", binds: &wanted, columns }).await?;
+    Ok(found.rows.into_iter().next().and_then(|row| match <[Datum; 2]>::try_from(row) {
+        Ok([Datum::Int(id), Datum::Text(hash)]) => Some((id, hash)),
+        _ => None,
+    }))
 }
 
 fn int(datum: Option<&Datum>) -> Option<i64> {

@@ -28,7 +28,7 @@ pub(super) type Raw<'a> = &'a RawValue;
 
 /// Reads a document and gathers what is wrong with it.
 #[derive(Default)]
-pub(super) struct Reader(Vec<Invalid>);
+pub(crate) struct Reader(Vec<Invalid>);
 
 impl Reader {
     /// Notes a problem, as long as they are not too many.
@@ -134,6 +134,15 @@ impl Reader {
         field
     }
 
+    /// Any text.
+    pub fn any_text(&mut self, at: String, raw: Raw<'_>) -> Option<String> {
+        let text = serde_json::from_str(raw.get()).ok();
+        if text.is_none() {
+            self.refuse(at, "must be text");
+        }
+        text
+    }
+
     /// Text of 1 to `max` characters of which none is `forbidden`.
     pub fn text(
         &mut self,
@@ -183,7 +192,7 @@ impl Reader {
 }
 
 /// The place of a field of the object at `at`.
-pub(super) fn below(at: &str, name: &str) -> String {
+pub(crate) fn below(at: &str, name: &str) -> String {
     let short: String = name.chars().take(MAX_NAME_CHARS).collect();
     format!("{at}/{}", short.replace('~', "~0").replace('/', "~1"))
 }

@@ -8,6 +8,7 @@ mod order;
 mod product;
 
 pub use json::{Invalid, MAX_PROBLEMS};
+pub(crate) use json::{Reader, below};
 pub use order::{MAX_LINES, MAX_QUANTITY, NewOrder, OrderLine};
 pub use product::{
     MAX_BATCH, MAX_CATEGORY_CHARS, MAX_NAME_CHARS, MAX_SKU_CHARS, MAX_STOCK, NewProduct,

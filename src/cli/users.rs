@@ -1,5 +1,6 @@
 //! `poolwise users`: users with made-up names and passwords, registered with a service that runs.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::{Failure, runtime};
-use crate::lab::base::Base;
+use crate::lab::base::{Base, RequestError};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Users {
@@ -64,31 +65,59 @@ impl User {
     }
 
     /// # Errors
-    /// A sentence that says what to do.
-    async fn register(&self, base: &Base) -> Result<(), String> {
+    /// A sentence that says what to do, and whether the user may be registered all the same.
+    async fn register(&self, base: &Base, stopping: &Cell<bool>) -> Result<(), Unregistered> {
         let json = serde_json::json!({ "name": self.name, "password": self.password }).to_string();
         for _ in 0..ATTEMPTS {
             let posted = base.post("/auth/register", json.clone(), TIMEOUT).await;
-            let (status, retry_after, body) = posted
-                .map_err(|error| format!("{error}. Is the service running, and is --url right?"))?;
+            let (status, retry_after, body) = posted.map_err(|error| Unregistered {
+                may_exist: !matches!(error, RequestError::Connect(..)),
+                why: format!("{error}. Is the service running, and is --url right?"),
+            })?;
             match (status.as_u16(), retry_after) {
                 (201, _) => return Ok(()),
+                (429 | 503, Some(_)) if stopping.get() => {
+                    return Err("another one failed, so it was not tried again".into());
+                }
                 (429 | 503, Some(seconds)) => {
                     tokio::time::sleep(Duration::from_secs(seconds.clamp(1, LONGEST_PAUSE))).await;
                 }
                 (409, _) => {
+                    let name = &self.name;
                     return Err(format!(
-                        "there is a user {} already: another --seed gives other users",
-                        self.name
-                    ));
+                        "there is a user {name} already: another --seed gives other users"
+                    )
+                    .into());
                 }
                 (404, _) => return Err("the service there has no sign-in; is --url right?".into()),
                 (status, _) => {
-                    return Err(format!("the service answers {status}: {}", detail(&body)));
+                    return Err(Unregistered {
+                        why: format!("the service answers {status}: {}", detail(&body)),
+                        may_exist: status >= 500,
+                    });
                 }
             }
         }
-        Err(format!("the service refused {} for {ATTEMPTS} times; try later", self.name))
+        Err(format!("the service refused {} for {ATTEMPTS} times; try later", self.name).into())
+    }
+}
+
+/// A registration that was not answered with a user.
+struct Unregistered {
+    why: String,
+    /// Whether that says nothing of what became of it.
+    may_exist: bool,
+}
+
+impl From<String> for Unregistered {
+    fn from(why: String) -> Self {
+        Self { why, may_exist: false }
+    }
+}
+
+impl From<&str> for Unregistered {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
     }
 }
 
@@ -111,43 +140,51 @@ async fn generate(command: &Generate) -> Result<(), Failure> {
     let users: Vec<User> = (0..command.count).map(|_| User::new(&mut random)).collect();
     let mut out = create(path)?;
     let bar = bar(command.count);
-    let made = iter(users).map(|user| async {
-        user.register(&base).await?;
-        Ok::<_, String>(user)
+    let stopping = Cell::new(false);
+    let made = iter(users).take_while(|_| std::future::ready(!stopping.get())).map(async |user| {
+        user.register(&base, &stopping).await?;
+        Ok::<_, Unregistered>(user)
     });
-    let mut made = made.buffer_unordered(command.at_once.into());
-    let mut count = 0;
+    let mut made = std::pin::pin!(made.buffer_unordered(command.at_once.into()));
+    let (mut count, mut uncertain) = (0, 0);
     let mut failed = None;
+    // What is under way at the first failure is followed to its end: those users may be registered.
     while let Some(user) = made.next().await {
         let written = user.and_then(|user| {
             let row = out.write_record([&user.name, &user.password]);
-            row.map_err(csv_io).and_then(|()| out.flush()).map_err(|e| unwritable(path, &e))
+            let written = row.map_err(csv_io).and_then(|()| out.flush());
+            let failed = |error| Unregistered { why: unwritable(path, &error), may_exist: true };
+            written.map_err(failed)
         });
         match written {
             Ok(()) => count += 1,
-            Err(why) => {
-                failed = Some(why);
-                break;
+            Err(Unregistered { why, may_exist }) => {
+                uncertain += u64::from(may_exist);
+                stopping.set(true);
+                failed.get_or_insert(why);
             }
         }
         bar.set_position(count);
     }
     bar.finish_and_clear();
-    let path = path.display();
-    match failed {
-        None => println!("{count} users registered at {}; names and passwords: {path}", base.url()),
-        Some(why) if count == 0 => {
-            drop(out);
-            let _ = std::fs::remove_file(&command.out);
-            return Err(Failure::Runtime(why));
-        }
-        Some(why) => {
-            return Err(Failure::Runtime(format!(
-                "{why}\n{count} users were registered; they are in {path}."
-            )));
-        }
+    let Some(why) = failed else {
+        let (url, path) = (base.url(), path.display());
+        println!("{count} users registered at {url}; names and passwords: {path}");
+        return Ok(());
+    };
+    let uncertain = match uncertain {
+        0 => String::new(),
+        some => format!("\n{some} more may be registered without being in a file."),
+    };
+    if count == 0 {
+        drop(out);
+        let _ = std::fs::remove_file(path);
+        return Err(Failure::Runtime(format!("{why}{uncertain}")));
     }
-    Ok(())
+    let path = path.display();
+    Err(Failure::Runtime(format!(
+        "{why}\n{count} users were registered; they are in {path}.{uncertain}"
+    )))
 }
 
 /// A new file that only its owner may read, with the names of its columns.

@@ -27,6 +27,7 @@ pub(super) struct File {
     pub access_lifetime: Duration,
     #[serde(with = "humantime_serde")]
     pub refresh_lifetime: Duration,
+    pub sign_ins_per_user: u32,
     pub hash_memory: ByteSize,
     pub hash_iterations: u32,
     pub hashes_at_once: usize,
@@ -44,9 +45,12 @@ pub(super) struct File {
 pub struct Auth {
     /// From `signing_key`, `signing_key_file` and `generate_key`.
     pub keys: KeySource,
+    /// The file of the keys where nothing names it: beside that of SQLite.
+    pub key_beside: Option<PathBuf>,
     pub store: SignInStore,
     pub access_lifetime: Duration,
     pub refresh_lifetime: Duration,
+    pub sign_ins_per_user: u32,
     /// In KiB.
     pub hash_memory_kib: u32,
     pub hash_iterations: u32,
@@ -99,7 +103,7 @@ impl fmt::Debug for SigningKey {
 pub enum KeySource {
     /// Here: the first signs, all verify.
     Keys(Vec<SigningKey>),
-    /// In a file that is read at the start, and made when it is not there.
+    /// In a file that could not be read, and is to be made when it is not there.
     Generated(PathBuf),
     /// Nowhere, which ends a start; where it was to be, if that was said.
     Missing(Option<PathBuf>),
@@ -152,16 +156,24 @@ pub fn parse_keys(text: &str) -> Result<Vec<SigningKey>, String> {
     Ok(keys)
 }
 
-/// The file beside a SQLite database, or the one that is named.
-fn generated(named: Option<&Path>, database: &Database) -> Option<PathBuf> {
-    let beside = || {
-        let path = database.url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
-        Path::new(path.split('?').next().unwrap_or(path)).with_extension("key")
-    };
-    match named {
-        Some(path) => Some(path.to_owned()),
-        None => (database.backend == Backend::Sqlite).then(beside),
+/// Where keys are looked for, and made where that is allowed, when no file is named.
+fn beside(raw: &File, database: &Database) -> Option<PathBuf> {
+    let unnamed = raw.signing_key.is_none() && raw.signing_key_file.is_none();
+    if !unnamed || raw.generate_key == Some(false) || database.backend != Backend::Sqlite {
+        return None;
     }
+    let path = database.url.expose().trim_start_matches("sqlite:").trim_start_matches("//");
+    Some(Path::new(path.split('?').next().unwrap_or(path)).with_extension("key"))
+}
+
+/// What is unwise about it.
+pub(super) fn warning(generate_key: Option<bool>, replicas: u32) -> Option<String> {
+    (generate_key == Some(true) && replicas > 1).then(|| {
+        format!(
+            "auth.generate_key = true with server.replicas = {replicas}: replicas that do not share a disk make a key each and refuse the tokens of the others; \
+             make one with `poolwise auth key > FILE`, give it to every replica as auth.signing_key_file, and remove auth.generate_key"
+        )
+    })
 }
 
 fn keys(raw: &File, database: &Database, problems: &mut Vec<String>) -> KeySource {
@@ -170,10 +182,14 @@ fn keys(raw: &File, database: &Database, problems: &mut Vec<String>) -> KeySourc
         problems
             .push("`auth.signing_key` and `auth.signing_key_file` are both set; keep one".into());
     }
+    let beside_it = beside(raw, database);
     let mut read = |key: &str, text: &str| match parse_keys(text) {
         Ok(keys) => KeySource::Keys(keys),
         Err(why) => {
-            problems.push(format!("`auth.{key}`: {why}"));
+            problems.push(match &beside_it {
+                Some(path) => format!("`auth.{key}`: {}: {why}", path.display()),
+                None => format!("`auth.{key}`: {why}"),
+            });
             KeySource::Missing(None)
         }
     };
@@ -182,7 +198,7 @@ fn keys(raw: &File, database: &Database, problems: &mut Vec<String>) -> KeySourc
     }
     let may_make =
         raw.generate_key.unwrap_or(database.backend == Backend::Sqlite && named.is_none());
-    let Some(path) = generated(named, database) else {
+    let Some(path) = named.map(Path::to_owned).or_else(|| beside_it.clone()) else {
         if raw.generate_key == Some(true) {
             problems.push(
                 "`auth.generate_key` needs `auth.signing_key_file`, where the key will be".into(),
@@ -190,11 +206,10 @@ fn keys(raw: &File, database: &Database, problems: &mut Vec<String>) -> KeySourc
         }
         return KeySource::Missing(None);
     };
-    if may_make {
-        return KeySource::Generated(path);
-    }
     match std::fs::read_to_string(&path) {
         Ok(text) => read("signing_key_file", &text),
+        // Whatever hinders it is said by whoever needs it: many a command does not.
+        Err(_) if may_make => KeySource::Generated(path),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             KeySource::Missing(raw.signing_key_file.clone())
         }
@@ -213,7 +228,7 @@ const MOST_ITERATIONS: u32 = 100;
 
 /// Applies every rule.
 pub(super) fn auth(raw: File, database: &Database, problems: &mut Vec<String>) -> Auth {
-    let keys = keys(&raw, database, problems);
+    let (keys, key_beside) = (keys(&raw, database, problems), beside(&raw, database));
     for (key, duration) in [
         ("auth.access_lifetime", raw.access_lifetime),
         ("auth.refresh_lifetime", raw.refresh_lifetime),
@@ -224,6 +239,7 @@ pub(super) fn auth(raw: File, database: &Database, problems: &mut Vec<String>) -
     }
     for (key, count) in [
         ("auth.hashes_at_once", raw.hashes_at_once),
+        ("auth.sign_ins_per_user", raw.sign_ins_per_user as usize),
         ("auth.failures", raw.failures as usize),
         ("auth.failures_per_address", raw.failures_per_address as usize),
     ] {
@@ -245,9 +261,11 @@ pub(super) fn auth(raw: File, database: &Database, problems: &mut Vec<String>) -
     }
     Auth {
         keys,
+        key_beside,
         store: raw.store,
         access_lifetime: raw.access_lifetime,
         refresh_lifetime: raw.refresh_lifetime,
+        sign_ins_per_user: raw.sign_ins_per_user.max(1),
         hash_memory_kib: memory_kib.clamp(LEAST_MEMORY_KIB, MOST_MEMORY_KIB) as u32,
         hash_iterations: raw.hash_iterations.clamp(1, MOST_ITERATIONS),
         hashes_at_once: raw.hashes_at_once.max(1),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
-use super::auth::{Auth, auth};
+use super::auth::{self, Auth, auth};
 use super::database_url::{checked_url, database_url, missing_url};
 use super::file::{self, Backend, File, Invalidation, LogFormat, PreparedStatements, Recycle};
 use super::redis::{RootCertificates, redis};
@@ -206,6 +206,7 @@ pub(super) fn resolve(
     }
     let log = log(file.log, problems);
     let rate_limit = rate_limit(file.rate_limit, problems);
+    let of_keys = auth::warning(file.auth.generate_key, server.replicas);
     let auth = auth(file.auth, &database, problems);
     let health = file.health;
     health.check(problems);
@@ -234,6 +235,7 @@ pub(super) fn resolve(
     }));
     let mut warnings = warnings(&server, &database, &cache);
     warnings.extend(health.warnings());
+    warnings.extend(of_keys);
     let merged = Merged(merged);
     Some(Config {
         server,

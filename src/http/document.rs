@@ -1,4 +1,4 @@
-//! The body of a write: read exactly by `catalogue`, and what the spec says of it.
+//! The body of a request: read exactly by the reader of `catalogue`, and what the spec says of it.
 
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub(super) trait Document: Sized + Send {
     type Schema: Type;
     /// The media types that it may come as, the usual one first.
     const MEDIA_TYPES: &'static [&'static str] = JSON;
+    /// The longest that makes sense, in bytes; what `server.max_body_size` allows where it says nothing.
+    const MOST_BYTES: Option<usize> = None;
 
     /// Reads it, or says everything that is wrong with it.
     fn read(json: &[u8]) -> Result<Self, Vec<Invalid>>;
@@ -53,7 +55,8 @@ impl<'a, T: Document> ApiExtractor<'a> for Sent<T> {
         _: ExtractParamOptions<Self::ParamType>,
     ) -> poem::Result<Self> {
         let state = request.data::<Arc<State>>();
-        let most = state.map_or(0, |state| state.config.load().server.max_body_size);
+        let configured = || state.map_or(0, |state| state.config.load().server.max_body_size);
+        let most = T::MOST_BYTES.unwrap_or_else(configured);
         let bytes = read_in_time(request, body, (most, T::MEDIA_TYPES)).await?;
         let value = T::read(&bytes).map_err(refused)?;
         Ok(Self { value, bytes })

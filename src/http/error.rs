@@ -274,17 +274,8 @@ impl Problem {
 
     /// 400, naming every parameter that was refused.
     pub fn bad_parameters(refused: Vec<InvalidParameter>) -> Self {
-        Self::refused("Parameter", refused)
-    }
-
-    /// 400, naming every field of a body that was refused.
-    pub fn bad_fields(refused: Vec<InvalidParameter>) -> Self {
-        Self::refused("Field", refused)
-    }
-
-    fn refused(what: &str, refused: Vec<InvalidParameter>) -> Self {
         let sentences: Vec<String> =
-            refused.iter().map(|bad| format!("{what} {} {}.", bad.name, bad.reason)).collect();
+            refused.iter().map(|bad| format!("Parameter {} {}.", bad.name, bad.reason)).collect();
         let mut problem = Self::new(Kind::BadParameter, sentences.join(" "));
         problem.errors = Some(
             refused

@@ -1,18 +1,21 @@
 //! The endpoints of sign-in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
 use super::State;
 use super::api::{Asked, Tag};
-use super::body::{Body, Fields, FromFields};
+use super::document::{Document, Sent};
 use super::error::{Kind, Problem};
 use super::parameters::NoQuery;
 use super::request::RequestInfo;
 use super::signed_in::{SignedIn, problem_of};
 use crate::auth::{Auth, AuthError, Database, Name, Password, RefreshToken};
+use crate::catalogue::{Invalid, Reader, below};
+use crate::store::write;
 
 /// The endpoints, over what every request can see.
 pub(super) struct SignInApi {
@@ -20,7 +23,7 @@ pub(super) struct SignInApi {
 }
 
 /// More than the longest name and password in JSON's longest way to write them.
-const MOST_BYTES: usize = 4096;
+const MOST_BYTES: Option<usize> = Some(4096);
 
 /// A user's name and password.
 #[derive(Object)]
@@ -68,19 +71,41 @@ struct Tokens {
     user_id: i64,
 }
 
+/// The texts that a document consists of, as far as they are there.
+fn texts<const N: usize>(
+    reader: &mut Reader,
+    json: &[u8],
+    names: [&str; N],
+) -> [Option<String>; N] {
+    let fields = reader.document(json).and_then(|raw| reader.fields("", raw, names));
+    let Some(fields) = fields else { return [const { None }; N] };
+    let mut places = names.into_iter().zip(fields);
+    std::array::from_fn(|_| {
+        let (name, field) = places.next()?;
+        let raw = reader.required("", name, field)?;
+        reader.any_text(below("", name), raw)
+    })
+}
+
 struct New {
     name: Name,
     password: Password,
 }
 
-impl FromFields for New {
+impl Document for New {
     type Schema = Credentials;
-    const MOST_BYTES: usize = MOST_BYTES;
+    const MOST_BYTES: Option<usize> = MOST_BYTES;
 
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let name = fields.parsed("name", |text| Name::parse(&text));
-        let password = fields.parsed("password", Password::parse);
-        Some(Self { name: name?, password: password? })
+    fn read(json: &[u8]) -> Result<Self, Vec<Invalid>> {
+        let mut reader = Reader::default();
+        let [name, password] = texts(&mut reader, json, ["name", "password"]);
+        let mut refuse = |at: &str, why: &str| reader.refuse(at, why);
+        let name =
+            name.and_then(|name| Name::parse(&name).map_err(|why| refuse("/name", why)).ok());
+        let password = password
+            .and_then(|text| Password::parse(text).map_err(|why| refuse("/password", why)).ok());
+        let new = name.zip(password).map(|(name, password)| Self { name, password });
+        reader.finish(new)
     }
 }
 
@@ -90,24 +115,29 @@ struct Given {
     password: Password,
 }
 
-impl FromFields for Given {
+impl Document for Given {
     type Schema = Credentials;
-    const MOST_BYTES: usize = MOST_BYTES;
+    const MOST_BYTES: Option<usize> = MOST_BYTES;
 
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let (name, password) = (fields.text("name"), fields.text("password"));
-        Some(Self { name: name?, password: Password::any(password?) })
+    fn read(json: &[u8]) -> Result<Self, Vec<Invalid>> {
+        let mut reader = Reader::default();
+        let [name, password] = texts(&mut reader, json, ["name", "password"]);
+        let given = name.zip(password);
+        reader
+            .finish(given.map(|(name, password)| Self { name, password: Password::any(password) }))
     }
 }
 
 struct Refreshing(Option<RefreshToken>);
 
-impl FromFields for Refreshing {
+impl Document for Refreshing {
     type Schema = Refresh;
-    const MOST_BYTES: usize = MOST_BYTES;
+    const MOST_BYTES: Option<usize> = MOST_BYTES;
 
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        fields.text("refresh_token").map(|text| Self(RefreshToken::parse(&text)))
+    fn read(json: &[u8]) -> Result<Self, Vec<Invalid>> {
+        let mut reader = Reader::default();
+        let [token] = texts(&mut reader, json, ["refresh_token"]);
+        reader.finish(token.map(|text| Self(RefreshToken::parse(&text))))
     }
 }
 
@@ -127,7 +157,7 @@ enum Ended {
 
 impl SignInApi {
     /// Runs `work` in a task of its own, until the request's deadline: a client that leaves ends nothing
-    /// half-way.
+    /// half-way, and neither does a service that stops.
     async fn run<T, F>(
         &self,
         info: &Arc<RequestInfo>,
@@ -138,10 +168,14 @@ impl SignInApi {
         F: Future<Output = Result<T, AuthError>> + Send + 'static,
     {
         let (auth, database) = (self.state.auth.load_full(), self.state.users(info));
-        let deadline = database.deadline();
+        let (deadline, committing) = (database.deadline(), database.committing());
         let done = tokio::time::timeout_at(deadline.into(), work(auth, database));
-        match tokio::spawn(done).await {
+        match write::spawn(done).await {
             Ok(Ok(done)) => done.map_err(|error| problem_of(error, info)),
+            Ok(Err(_)) if committing.load(Ordering::Relaxed) => {
+                let why = "the request's deadline passed during a commit".into();
+                Err(problem_of(AuthError::Unknown(why), info))
+            }
             Ok(Err(_)) => {
                 Err(Problem::new(Kind::Timeout, "It was not done in time. Try again later."))
             }
@@ -168,9 +202,9 @@ impl SignInApi {
         &self,
         _none: NoQuery,
         asked: Asked<'_>,
-        body: Body<New>,
+        body: Sent<New>,
     ) -> Result<Made, Problem> {
-        let New { name, password } = body.0;
+        let New { name, password } = body.value;
         let register = |auth: Arc<Auth>, database| async move {
             auth.register(&database, name, password).await
         };
@@ -189,9 +223,9 @@ impl SignInApi {
         &self,
         _none: NoQuery,
         asked: Asked<'_>,
-        body: Body<Given>,
+        body: Sent<Given>,
     ) -> Result<Json<Tokens>, Problem> {
-        let (Given { name, password }, client) = (body.0, asked.info.client);
+        let (Given { name, password }, client) = (body.value, asked.info.client);
         let login = move |auth: Arc<Auth>, database| async move {
             auth.sign_in(&database, client, (&name, password)).await
         };
@@ -206,9 +240,9 @@ impl SignInApi {
         &self,
         _none: NoQuery,
         asked: Asked<'_>,
-        body: Body<Refreshing>,
+        body: Sent<Refreshing>,
     ) -> Result<Json<Tokens>, Problem> {
-        let old = body.0.0.ok_or_else(|| Problem::unauthorized(super::error::SIGN_IN))?;
+        let old = body.value.0.ok_or_else(|| Problem::unauthorized(super::error::SIGN_IN))?;
         let refresh =
             move |auth: Arc<Auth>, database| async move { auth.refresh(&database, &old).await };
         self.run(asked.info, refresh).await.map(tokens)

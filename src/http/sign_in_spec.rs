@@ -53,11 +53,9 @@ pub(super) fn problem(
 ) -> Option<(&'static str, &'static str, &'static str)> {
     problems(path)?;
     Some(match status {
-        "400" => (
-            "bad-parameter",
-            "A parameter was refused",
-            "Field password must have 8 to 128 characters.",
-        ),
+        "400" if path != "/auth/logout" => {
+            ("bad-body", "The body was refused", "/password must have 8 to 128 characters.")
+        }
         "401" if path == "/auth/login" => {
             ("unauthorized", "You are not signed in", "There is no user of this name and password.")
         }

@@ -50,6 +50,8 @@ impl State {
     }
 }
 
+const UNKNOWN: &str = "The database was not heard any more while this was made to hold: it may have happened or not. Sign in to see; if that is refused, repeat it.";
+
 /// What a failure of sign-in means to the client; its detail is for the log only.
 pub(super) fn problem_of(error: AuthError, info: &RequestInfo) -> Problem {
     match error {
@@ -74,6 +76,10 @@ pub(super) fn problem_of(error: AuthError, info: &RequestInfo) -> Problem {
             tracing::warn!(request_id = &*info.id, why, "sign-ins cannot be asked for");
             let detail = "It cannot be known at the moment who is signed in. Reading goes on; try again later.";
             Problem::new(Kind::AuthUnavailable, detail)
+        }
+        AuthError::Unknown(why) => {
+            tracing::warn!(request_id = &*info.id, why, "a commit was not answered");
+            Problem::new(Kind::UnknownOutcome, UNKNOWN)
         }
         AuthError::Store(error) => {
             tracing::warn!(request_id = &*info.id, %error, "no answer");

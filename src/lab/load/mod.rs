@@ -68,7 +68,7 @@ use tokio::time::{Instant, timeout};
 pub use job::{Driven, Job, LaneTarget, StageLevel};
 pub use keys::Keys;
 pub use live::Live;
-pub use shop::{Shop, detail};
+pub use shop::{Shop, Tokens, detail};
 
 use block::Block;
 use worker::Worker;

@@ -1,6 +1,8 @@
 //! Requests that do more than list: which task a request is, of which product, for whom. A pure
 //! function of the seed and the request's number, as [`super::Keys`] is of what lists ask for.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MATCH};
@@ -16,15 +18,38 @@ const MOST_LINES: u64 = 3;
 /// What an update sets the stock to, at least; so that orders never run out for long.
 const STOCK: u64 = 1_000;
 
+/// `Authorization` of each user: it may be another one at any time.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens(Arc<RwLock<Vec<HeaderValue>>>);
+
+impl Tokens {
+    /// Those of so many users.
+    pub fn new(tokens: Vec<HeaderValue>) -> Self {
+        Self(Arc::new(RwLock::new(tokens)))
+    }
+
+    /// The one of request `i`; `None` where nobody is signed in.
+    pub fn of(&self, i: u64) -> Option<HeaderValue> {
+        let tokens = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let place = (i as usize).checked_rem(tokens.len())?;
+        Some(tokens[place].clone())
+    }
+
+    /// From now on the user at this place has this one.
+    pub fn renew(&self, place: usize, token: HeaderValue) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)[place] = token;
+    }
+}
+
 /// What tasks other than lists need to know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Shop {
     /// How often each task is done.
     pub tasks: Tasks,
     /// Products to read, order and update: their ids, at least one.
     pub products: Vec<i64>,
-    /// `Bearer ...` of each user; at least one where something writes.
-    pub tokens: Vec<HeaderValue>,
+    /// Of at least one user where something writes.
+    pub tokens: Tokens,
     /// Decides which request does what.
     pub seed: u64,
 }
@@ -71,7 +96,8 @@ impl Shop {
         *request.body_mut() = Full::new(Bytes::from(body.to_string()));
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(AUTHORIZATION, self.tokens[i as usize % self.tokens.len()].clone());
+        let token = self.tokens.of(i).expect("somebody has signed in where something writes");
+        headers.insert(AUTHORIZATION, token);
         request
     }
 
@@ -109,10 +135,7 @@ mod tests {
         Shop {
             tasks: Tasks { list: 3, detail: 2, order: 1, update: 0 },
             products: (1..=100).collect(),
-            tokens: vec![
-                HeaderValue::from_static("Bearer a"),
-                HeaderValue::from_static("Bearer b"),
-            ],
+            tokens: Tokens::new(["Bearer a", "Bearer b"].map(HeaderValue::from_static).into()),
             seed: 7,
         }
     }

@@ -217,10 +217,9 @@ impl<'a> Experiment<'a> {
     }
 
     /// What a block of this round does besides listing: the same for every strategy.
-    async fn shop(&mut self, plan: &Plan, round: u32) -> Result<Option<Arc<Shop>>, Halt> {
-        let Some(people) = &mut self.people else { return Ok(None) };
-        let fresh = people.keep_fresh(plan, &self.running.base).await;
-        fresh.map_err(|why| Halt::Ended(Ended::Failed { why }))?;
+    async fn shop(&self, plan: &Plan, round: u32) -> Result<Option<Arc<Shop>>, Halt> {
+        let Some(people) = &self.people else { return Ok(None) };
+        people.are_signed_in().await.map_err(|why| Halt::Ended(Ended::Failed { why }))?;
         let seed = plan.seed ^ (u64::from(round) << 32);
         Ok(Some(Arc::new(Shop { seed, ..people.shop.clone() })))
     }

@@ -7,6 +7,7 @@ mod levels;
 mod people;
 mod progress;
 mod search;
+mod sessions;
 mod staleness;
 
 use std::path::PathBuf;

@@ -12,9 +12,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::sessions::Sessions;
 use super::staleness::Watched;
 use crate::lab::base::{Answer, Base};
-use crate::lab::load::Shop;
+use crate::lab::load::{Shop, Tokens};
 use crate::lab::plan::Plan;
 
 /// How long one question may take.
@@ -23,16 +24,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const PRODUCTS: usize = 1000;
 /// How often somebody who is told to come back does.
 const ATTEMPTS: u32 = 5;
-/// Who was signed in longer ago is signed in again before the next block: tokens live for minutes.
-pub(super) const FRESH: Duration = Duration::from_secs(240);
 
 /// The products and people of a run.
 pub(super) struct People {
-    /// Names and passwords, once registered.
-    known: Vec<(String, String)>,
     pub shop: Shop,
     pub watched: Arc<Watched>,
-    signed_in: Instant,
+    sessions: Option<Sessions>,
 }
 
 impl People {
@@ -55,44 +52,30 @@ impl People {
             })
             .await?;
         }
-        let shop = Shop { tasks: plan.tasks, products, tokens: Vec::new(), seed: plan.seed };
-        let mut people = Self { known, shop, watched, signed_in: Instant::now() };
-        people.sign_in(plan, base).await?;
-        Ok(people)
+        let mut shop =
+            Shop { tasks: plan.tasks, products, tokens: Tokens::default(), seed: plan.seed };
+        let mut sessions = None;
+        if !known.is_empty() {
+            let (tokens, begun) = Sessions::begin(plan, base, known).await?;
+            (shop.tokens, sessions) = (tokens, Some(begun));
+        }
+        Ok(Self { shop, watched, sessions })
     }
 
-    /// Signs everybody in again who was signed in long ago.
+    /// Waits until everybody is signed in.
     ///
     /// # Errors
-    /// As [`People::gather`].
-    pub async fn keep_fresh(&mut self, plan: &Plan, base: &Base) -> Result<(), String> {
-        if self.known.is_empty() || self.signed_in.elapsed() < FRESH {
-            return Ok(());
+    /// A sentence, when somebody stays signed out.
+    pub async fn are_signed_in(&self) -> Result<(), String> {
+        match &self.sessions {
+            None => Ok(()),
+            Some(sessions) => sessions.all_hold(TIMEOUT).await,
         }
-        self.sign_in(plan, base).await
-    }
-
-    async fn sign_in(&mut self, plan: &Plan, base: &Base) -> Result<(), String> {
-        #[derive(Deserialize)]
-        struct SignedIn {
-            access_token: String,
-        }
-        self.signed_in = Instant::now();
-        self.shop.tokens = paced(plan, &self.known, async |(name, password)| {
-            let credentials = json!({"name": name, "password": password});
-            let answer = expect(base, "/auth/login", credentials, 200).await?;
-            let signed_in: SignedIn = serde_json::from_slice(&answer.body)
-                .map_err(|error| format!("the answer of /auth/login cannot be read: {error}"))?;
-            HeaderValue::try_from(format!("Bearer {}", signed_in.access_token))
-                .map_err(|_| "the token of /auth/login cannot stand in a header".to_owned())
-        })
-        .await?;
-        Ok(())
     }
 }
 
 /// Does something for each of the users, so many a second as the plan says.
-async fn paced<'a, T>(
+pub(super) async fn paced<'a, T>(
     plan: &Plan,
     known: &'a [(String, String)],
     act: impl AsyncFn(&'a (String, String)) -> Result<T, String>,
@@ -129,12 +112,12 @@ async fn products(base: &Base) -> Result<(Vec<i64>, Arc<Watched>), String> {
     if others.is_empty() {
         return Err("two products have to be in stock: `poolwise seed --reset`".into());
     }
-    let watched = Watched { product: last.id, stock: last.stock.into() };
+    let watched = Watched::new(last.id, last.stock);
     Ok((others.iter().map(|product| product.id).collect(), Arc::new(watched)))
 }
 
 /// Posts something until it is taken, and comes back as often as told.
-async fn expect(
+pub(super) async fn expect(
     base: &Base,
     path: &str,
     body: serde_json::Value,
@@ -162,5 +145,5 @@ async fn expect(
 
 /// A header for one of those who are signed in.
 pub(super) fn authorization(shop: &Shop) -> Option<(hyper::header::HeaderName, HeaderValue)> {
-    Some((AUTHORIZATION, shop.tokens.first()?.clone()))
+    Some((AUTHORIZATION, shop.tokens.of(0)?))
 }

@@ -1,13 +1,12 @@
 //! How stale the answers of a strategy are: beside the load, one product is written to, and looked at
 //! through the strategy.
 //!
-//! A write is known by the stock that it sets, which goes up by one each time, over all blocks of a run:
-//! an answer may be kept from one block to the next. Nothing else in the run writes to that product. A look is **stale** if it
+//! A write is known by the stock that it sets, which goes up by one each time, and is remembered over all
+//! blocks of a run: an answer may be kept from one block to the next. Nothing else in the run writes to that product. A look is **stale** if it
 //! lacks a write that had been answered before the look began; its **age** is the time from when the
 //! oldest such write was answered to when the look began, and 0 where there is none. So the time that
 //! a look takes itself, and a write that is on its way, never count.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,13 +38,12 @@ pub(super) async fn look(
 ) {
     let product = watched.product;
     let subject = Subject { base, shop, path: detail(strategy, product), product };
-    let history = Mutex::new(History::default());
     sleep_until(from).await;
     let writing = every(looks.write_every, from, async || {
         let stock = 1 + watched.stock.fetch_add(1, Ordering::Relaxed);
         match subject.write(stock).await {
             Ok(()) => {
-                lock(&history).answered(stock, Instant::now());
+                lock(&watched.history).answered(stock, Instant::now());
                 lock(record).writes += 1;
             }
             Err(()) => lock(record).errors += 1,
@@ -57,7 +55,7 @@ pub(super) async fn look(
         let mut record = lock(record);
         match found {
             Ok(stock) => {
-                let age = lock(&history).age(stock, begun);
+                let age = lock(&watched.history).age(stock, begun);
                 record.looks += 1;
                 record.stale += u64::from(!age.is_zero());
                 record.age.record(age);
@@ -116,27 +114,37 @@ impl Subject<'_> {
     }
 }
 
-/// Which product is written to, and the last stock that it was given.
+/// Which product is written to, over all blocks of a run.
 pub(super) struct Watched {
-    pub product: i64,
-    pub stock: AtomicI64,
+    product: i64,
+    /// The last stock that it was given.
+    stock: AtomicI64,
+    history: Mutex<History>,
 }
 
-/// The writes that were answered, oldest first.
+impl Watched {
+    /// One that has this stock.
+    pub fn new(product: i64, stock: i64) -> Self {
+        Self { product, stock: stock.into(), history: Mutex::default() }
+    }
+}
+
+/// The writes that were answered, oldest first: both columns only rise.
 #[derive(Default)]
 struct History {
-    answered: VecDeque<(i64, Instant)>,
+    answered: Vec<(i64, Instant)>,
 }
 
 impl History {
     fn answered(&mut self, stock: i64, at: Instant) {
-        self.answered.push_back((stock, at));
+        self.answered.push((stock, at));
     }
 
     /// How old an answer with this stock is that was asked for at `begun`.
     fn age(&self, stock: i64, begun: Instant) -> Duration {
-        let lacks = |&&(written, at): &&(i64, Instant)| written > stock && at < begun;
-        self.answered.iter().find(lacks).map_or(Duration::ZERO, |(_, at)| begun - *at)
+        let oldest = self.answered.partition_point(|(written, _)| *written <= stock);
+        let lacks = self.answered.get(oldest).filter(|(_, at)| *at < begun);
+        lacks.map_or(Duration::ZERO, |(_, at)| begun - *at)
     }
 }
 

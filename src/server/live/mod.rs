@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::watch::Watched;
+use self::watch::{Beside, Watched};
 use crate::auth::Auth;
 use crate::config::{self, Config, Problems};
 use crate::encode::BodyLimits;
@@ -44,7 +44,14 @@ pub(super) fn start(
     state.following.rcu(|now| Following { files: sources.files.clone(), ..(**now).clone() });
     let hangup = signal(SignalKind::hangup());
     let hangup = hangup.inspect_err(|error| tracing::warn!(%error, "SIGHUP is not listened to"));
-    let watched = Watched::new(&sources.files, &state.config.load().files);
+    // One that was made at the start is known by now: only another one is an edit.
+    let keys = state.auth.load().keys();
+    state.config.rcu(|config| {
+        let mut config = Config::clone(config);
+        config.auth.keys = keys.clone();
+        config
+    });
+    let watched = Watched::new(&sources.files, &beside(&state.config.load()));
     let live = Live { state, sources, backends, plugins, watching };
     AbortOnDropHandle::new(tokio::spawn(live.run(watched, hangup.ok())))
 }
@@ -81,7 +88,7 @@ impl Live {
                 self.reload(false).await;
                 self.catch_up(&mut watched).await;
             }
-            watched.follow(&self.sources.files, &self.state.config.load().files);
+            watched.follow(&self.sources.files, &beside(&self.state.config.load()));
         }
     }
 
@@ -127,7 +134,7 @@ impl Live {
     }
 
     /// Puts `config` into force, or leaves everything as it is.
-    async fn apply(&mut self, config: Config, running: &Config) -> Result<Outcome, StoreError> {
+    async fn apply(&mut self, mut config: Config, running: &Config) -> Result<Outcome, StoreError> {
         if config.is_same(running) {
             return Ok(Outcome::Unchanged);
         }
@@ -157,6 +164,7 @@ impl Live {
             state.rate_limit.store(Arc::new(RateLimit::new(&config.rate_limit)));
         }
         if let Some(auth) = auth {
+            config.auth.keys = auth.keys();
             state.auth.store(Arc::new(auth));
         }
         let looks_differ = config.health != running.health
@@ -210,6 +218,11 @@ impl Live {
         .await?;
         Ok((backends, strategies, auth))
     }
+}
+
+/// The files that a configuration was read from besides its layers.
+fn beside(config: &Config) -> Beside<'_> {
+    Beside { files: &config.files, looked_at: config.auth.key_beside.as_deref() }
 }
 
 async fn hung_up(signal: &mut Option<Signal>) {

@@ -1,12 +1,14 @@
 //! Says when one of some files may have changed. Knows nothing of what is in them.
 //!
 //! Folders are watched, not files: editors put a new file in the place of the old one, and
-//! Kubernetes swaps a symbolic link to a folder. Whatever happens there, the content decides.
+//! Kubernetes swaps a symbolic link to a folder. Whatever happens there, the content decides. A file in a
+//! folder where something happens all the time is looked at instead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
@@ -21,20 +23,33 @@ const MOST_LOOKS: usize = 10;
 /// Symbolic links that lead to a file; more are a circle.
 const MOST_LINKS: usize = 40;
 
+/// How often a file is looked at that is not watched.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Files besides those that are read first.
+pub(super) struct Beside<'a> {
+    pub files: &'a [PathBuf],
+    /// One beside a database, whose folder changes with every write.
+    pub looked_at: Option<&'a Path>,
+}
+
 /// Files with what was in them, and the folders that are watched for their sake.
 pub(super) struct Watched {
     seen: BTreeMap<PathBuf, Content>,
     folders: BTreeSet<PathBuf>,
+    looked_at: Option<(PathBuf, Stamp)>,
     changed: Arc<Notify>,
     debouncer: Option<Debouncer<RecommendedWatcher, RecommendedCache>>,
 }
 
+/// When a file was changed, its length and its number; `None` where it is not there.
+type Stamp = Option<(SystemTime, u64, u64)>;
 /// `None` where it cannot be read.
 type Content = Option<Fingerprint>;
 
 impl Watched {
     /// Watches these files from now on. Where that cannot be had, it is said, and nothing changes.
-    pub fn new(files: &[PathBuf], more: &[PathBuf]) -> Self {
+    pub fn new(files: &[PathBuf], beside: &Beside<'_>) -> Self {
         let changed = Arc::new(Notify::new());
         let notify = changed.clone();
         let on_events = move |events: DebounceEventResult| match events {
@@ -50,14 +65,27 @@ impl Watched {
             }
         }
         let (seen, folders) = (BTreeMap::new(), BTreeSet::new());
-        let mut watched = Self { seen, folders, changed, debouncer };
-        watched.follow(files, more);
+        let mut watched = Self { seen, folders, looked_at: None, changed, debouncer };
+        watched.follow(files, beside);
         watched
     }
 
     /// Resolves when one of them may have changed.
     pub async fn changed(&self) {
-        self.changed.notified().await;
+        tokio::select! {
+            () = self.changed.notified() => {}
+            () = self.looks_different() => {}
+        }
+    }
+
+    async fn looks_different(&self) {
+        let Some((file, stamp)) = &self.looked_at else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if stamp_of(file) != *stamp {
+                return;
+            }
+        }
     }
 
     /// Whether their content is, or was for a moment, another than when this was last asked. One that is being written is
@@ -76,6 +104,9 @@ impl Watched {
 
     /// The same, as it is now. To be asked before they are read: what comes later is another edit.
     pub async fn look(&mut self) -> bool {
+        if let Some((file, stamp)) = &mut self.looked_at {
+            *stamp = stamp_of(file);
+        }
         let now = self.read().await;
         let differs = now != self.seen;
         self.seen = now;
@@ -89,8 +120,9 @@ impl Watched {
     }
 
     /// Watches these files from now on, wherever their links lead by now.
-    pub fn follow(&mut self, files: &[PathBuf], more: &[PathBuf]) {
-        let all: BTreeSet<&PathBuf> = files.iter().chain(more).collect();
+    pub fn follow(&mut self, files: &[PathBuf], beside: &Beside<'_>) {
+        let mut all: BTreeSet<&Path> =
+            files.iter().chain(beside.files).map(PathBuf::as_path).collect();
         let folders: BTreeSet<PathBuf> = all.iter().flat_map(|file| folders_of(file)).collect();
         if let Some(debouncer) = &mut self.debouncer {
             for folder in self.folders.difference(&folders) {
@@ -104,15 +136,24 @@ impl Watched {
             }
         }
         self.folders = folders;
-        self.seen.retain(|file, _| all.contains(file));
+        if self.looked_at.as_ref().map(|(file, _)| file.as_path()) != beside.looked_at {
+            self.looked_at = beside.looked_at.map(|file| (file.to_owned(), stamp_of(file)));
+        }
+        all.extend(beside.looked_at);
+        self.seen.retain(|file, _| all.contains(file.as_path()));
         for file in all {
-            self.seen.entry(file.clone()).or_insert_with(|| content(file));
+            self.seen.entry(file.to_owned()).or_insert_with(|| content(file));
         }
     }
 }
 
 fn cannot_watch(what: &str, error: &dyn std::error::Error) {
     tracing::warn!("{what} cannot be watched, so an edit takes effect at SIGHUP only: {error}");
+}
+
+fn stamp_of(file: &Path) -> Stamp {
+    let found = std::fs::metadata(file).ok()?;
+    Some((found.modified().ok()?, found.len(), found.ino()))
 }
 
 fn content(file: &Path) -> Content {

@@ -119,6 +119,13 @@ pub struct Catalogue {
 /// Every write that is under way, also those whose client has left.
 static WRITING: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
 
+/// Runs something else that writes in a task that is waited for as a write is.
+pub fn spawn<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    WRITING.spawn(work)
+}
+
 /// Waits until no write is under way, for at most `limit`.
 pub async fn settled(limit: Duration) {
     let settled = async {

@@ -97,3 +97,31 @@ async fn a_service_that_is_not_there_is_a_sentence() {
     }
     assert!(!path.exists());
 }
+
+/// Those are registered as well, so they belong into the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registrations_under_way_at_the_first_failure_are_followed_to_their_end() {
+    let database = Database::scratch(Backend::Sqlite, FEW).await;
+    let slow = "auth = { hashes_at_once = 1, hash_memory = \"64MiB\" }";
+    let service = Setup::of(&database).with(slow).start().await;
+    let url = format!("http://{}", service.client.0);
+    let run = async |count: &str, path: &Path| {
+        let path = path.to_str().expect("UTF-8");
+        generate(&["--count", count, "--url", &url, "--out", path, "--seed", "9"]).await
+    };
+    let (first, second) = (out(), out());
+    assert_eq!(run("1", &first).await.0, 0);
+    let (code, _, error) = run("100", &second).await;
+    assert_eq!(code, 1, "{error}");
+    let made = users(&second);
+    assert!(error.contains(&format!("{} users were registered", made.len())), "{error}");
+    assert!((3..100).contains(&made.len()), "{error}");
+    let path = database.url.trim_start_matches("sqlite:");
+    let connection = rusqlite::Connection::open(path).expect("the file is there");
+    let count = "select count(*) from users";
+    let count: i64 = connection.query_row(count, [], |row| row.get(0)).expect("one row");
+    assert_eq!(count, made.len() as i64 + 1, "whoever is registered is in one of the files");
+    for (name, password) in made {
+        log_in(&service, &json!({ "name": name, "password": password })).await;
+    }
+}

@@ -20,7 +20,11 @@ async fn from(service: &Service, address: &str, user: &Value) -> Answer {
 }
 
 async fn limited(failures: u32, per_address: u32, per: &str) -> Service {
-    let setup = setup(Backend::Sqlite, "database").await;
+    limited_on(Backend::Sqlite, failures, per_address, per).await
+}
+
+async fn limited_on(backend: Backend, failures: u32, per_address: u32, per: &str) -> Service {
+    let setup = setup(backend, "database").await;
     let limits = format!(
         "auth = {{ failures = {failures}, failures_per_address = {per_address}, failures_per = \"{per}\" }}\n\
          rate_limit.trusted_proxies = [\"127.0.0.1\"]"
@@ -28,9 +32,16 @@ async fn limited(failures: u32, per_address: u32, per: &str) -> Service {
     setup.with(&limits).start().await
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
-    let service = limited(1000, 1000, "1m").await;
+async fn an_unknown_user_and_a_wrong_password_get_the_same_answer(
+    #[values(Backend::Sqlite, Backend::Postgres, Backend::PgBouncer, Backend::MariaDb)]
+    backend: Backend,
+) {
+    if backend.is_absent() {
+        return;
+    }
+    let service = limited_on(backend, 1000, 1000, "1m").await;
     let known = user();
     assert_eq!(service.client.post("/auth/register", &known).await.status, 201);
     let mut said = Vec::new();
@@ -43,6 +54,8 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
         ("x".into(), PASSWORD),
         ("no such; name' or 1=1 --".into(), PASSWORD),
         ("\u{0}".into(), PASSWORD),
+        (format!("{}\u{0}", text(&known, "name")), PASSWORD),
+        ("\u{1f40e}\u{10ffff}".into(), PASSWORD),
         ("ä".repeat(200), PASSWORD),
     ] {
         let user = json!({ "name": name, "password": password });
@@ -102,14 +115,15 @@ async fn after_so_many_failures_even_the_right_password_has_to_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_name_is_limited_like_a_known_one() {
+async fn an_unknown_name_is_limited_like_a_known_one_and_so_is_what_is_no_name() {
     let service = limited(2, 100, "10h").await;
-    let unknown = user();
-    let mut statuses = Vec::new();
-    for _ in 0..3 {
-        statuses.push(service.client.post("/auth/login", &unknown).await.status.as_u16());
+    for unknown in [user(), json!({ "name": "\u{0}", "password": PASSWORD })] {
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(service.client.post("/auth/login", &unknown).await.status.as_u16());
+        }
+        assert_eq!(statuses, [401, 401, 429], "{unknown}");
     }
-    assert_eq!(statuses, [401, 401, 429]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

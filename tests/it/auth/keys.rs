@@ -190,3 +190,73 @@ async fn keys_change_without_signing_anybody_out() {
     assert_eq!(out(&also_of_old).await, 401, "one that was taken out verifies no more");
     assert_eq!(out(&of_new).await, 204);
 }
+
+/// Without a signal, and though nothing names the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_of_the_key_beside_sqlite_takes_effect_and_one_that_is_removed_is_made_anew() {
+    let home = folder().join(unique("beside"));
+    let text = format!(
+        "database.url = \"sqlite:{}\"\nseed = {{ auto = true, rows = 10 }}",
+        home.join("shop.db").display()
+    );
+    let service = ServeCommand::start(&Setup::bare().with_file(file(&text)), &[]);
+    service.listens().await;
+    service.becomes(200).await;
+    let keys = home.join("shop.key");
+    let made = std::fs::read_to_string(&keys).expect("it was made");
+    let user = user();
+    assert_eq!(service.client.post("/auth/register", &user).await.status, 201);
+    let token = async || {
+        let answer = service.client.post("/auth/login", &user).await;
+        text_of_token(&answer)
+    };
+    let key_id = |token: &str| token.split('.').next().expect("a head").to_owned();
+    let another = async |than: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let token = token().await;
+            if key_id(&token) != key_id(than) {
+                return token;
+            }
+            assert!(std::time::Instant::now() < deadline, "{}", service.log());
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let out = async |token: &str| {
+        let value = format!("Bearer {token}");
+        service.client.send(Method::POST, "/auth/logout", &[("authorization", &value)]).await.status
+    };
+    let (old, also_old) = (token().await, token().await);
+    std::fs::write(&keys, format!("{}\n{made}", key())).expect("it can be written");
+    let new = another(&old).await;
+    assert_eq!(
+        (out(&old).await, out(&new).await),
+        (hyper::StatusCode::NO_CONTENT, hyper::StatusCode::NO_CONTENT)
+    );
+    std::fs::remove_file(&keys).expect("it is there");
+    another(&new).await;
+    assert_eq!(out(&also_old).await, 401, "a key that was removed verifies no more");
+    let remade = std::fs::read_to_string(&keys).expect("it was made anew");
+    assert!(remade != made && parse_keys(&remade).is_ok_and(|keys| keys.len() == 1));
+    let said = service.log();
+    assert_eq!(said.matches("a key to sign tokens with was made").count(), 2, "{said}");
+    assert_eq!(said.matches("was read again and is in force").count(), 2, "{said}");
+}
+
+fn text_of_token(answer: &Answer) -> String {
+    text(&answer.json(), "access_token")
+}
+
+#[test]
+fn a_key_for_each_of_several_replicas_is_warned_of() {
+    let warned = |replicas: u32, generate: bool| {
+        let named = format!(
+            "server.replicas = {replicas}\nauth = {{ signing_key_file = {:?}, generate_key = {generate} }}",
+            key_file(&key())
+        );
+        let loaded = config::load(&[file(&named)], &Environment::default(), &Plugins::standard());
+        let warnings = loaded.expect("it is legal").warnings.join("\n");
+        warnings.contains("auth.generate_key") && warnings.contains("`poolwise auth key > FILE`")
+    };
+    assert_eq!([warned(2, true), warned(1, true), warned(2, false)], [true, false, false]);
+}

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod generate;
+mod growth;
 mod guessing;
 mod keys;
 mod outages;

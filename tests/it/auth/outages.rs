@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::*;
-use crate::harness::{Weather, folder};
+use crate::harness::{Postgres, Weather, eventually, folder, steadily};
 
 fn unavailable() -> (u16, String) {
     (503, "auth-unavailable".into())
@@ -163,4 +165,72 @@ async fn sign_ins_are_kept_in_a_cluster_too() {
     assert_eq!(refresh(&service, &token).await.status, 200);
     assert_eq!(problem(&refresh(&service, &token).await), unauthorized());
     assert_eq!(problem(&log_out(&service, &access).await), unauthorized());
+}
+
+/// A commit that lasts until its connection is killed, or until the request's time is over.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_that_is_lost_in_the_commit_is_said_to_be_unknown(
+    #[values(true, false)] killed: bool,
+) {
+    let database = Database::scratch(Backend::Postgres, FEW).await;
+    let time = if killed { "30s" } else { "3s" };
+    let setup = Setup::of(&database).with(&format!("server.request_timeout = \"{time}\""));
+    let service = setup.start().await;
+    let admin = Postgres::shared().client(database.name()).await;
+    admin
+        .batch_execute(
+            "create function wait() returns trigger language plpgsql as \
+             $$ begin perform pg_sleep(60); return null; end $$; \
+             create constraint trigger slow after insert on users deferrable initially deferred \
+             for each row execute function wait()",
+        )
+        .await
+        .expect("a superuser may");
+    let user = user();
+    let kill = "select pg_terminate_backend(pid) from pg_stat_activity \
+        where wait_event = 'PgSleep' and datname = current_database()";
+    let killing = async {
+        while killed && admin.query(kill, &[]).await.expect("a superuser may").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let (answer, ()) = tokio::join!(service.client.post("/auth/register", &user), killing);
+    assert_eq!(problem(&answer), (503, "unknown-outcome".into()), "{answer:?}");
+    assert!(text(&answer.json(), "detail").contains("Sign in to see"), "{answer:?}");
+    admin.batch_execute("drop trigger slow on users").await.expect("a superuser may");
+    assert_eq!(problem(&service.client.post("/auth/login", &user).await), unauthorized());
+    assert_eq!(service.client.post("/auth/register", &user).await.status, 201);
+    log_in(&service, &user).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_stops_waits_for_a_registration_whose_client_has_left() {
+    let database = Database::scratch(Backend::Postgres, FEW).await;
+    let mut service = Setup::of(&database).start().await;
+    let holder = Postgres::shared().client(database.name()).await;
+    holder.batch_execute("begin; lock table users").await.expect("nobody else has it");
+    let user = user();
+    let body = user.to_string();
+    let head = format!(
+        "POST /auth/register HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut client = TcpStream::connect(service.client.0).await.expect("it listens");
+    client.write_all(head.as_bytes()).await.expect("it is read");
+    let waits = "select from pg_stat_activity where datname = current_database() \
+        and wait_event_type = 'Lock'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while holder.query(waits, &[]).await.expect("a superuser may").is_empty() {
+        assert!(Instant::now() < deadline, "nobody waits");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(client);
+    service.shut_down();
+    assert!(steadily(|| !service.serving.is_finished()).await, "it does not wait");
+    holder.batch_execute("commit").await.expect("it is its own");
+    eventually("the service has stopped", || service.serving.is_finished()).await;
+    let made = "select name from users";
+    let made = holder.query_one(made, &[]).await.expect("one user");
+    assert_eq!(made.get::<_, String>(0), text(&user, "name"));
 }

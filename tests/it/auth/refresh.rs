@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use rstest::rstest;
 
 use super::*;
+use crate::harness::ServeCommand;
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,4 +111,32 @@ async fn what_is_no_refresh_token_is_refused() {
         assert_eq!(problem(&refresh(&service, bad).await), unauthorized(), "{bad}");
     }
     assert_eq!(refresh(&service, &token).await.status, 200, "none of them ended the sign-in");
+}
+
+/// The log must not speak of thieves where there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_token_that_has_merely_expired_was_not_used_twice() {
+    let setup = setup(Backend::Sqlite, "database").await;
+    let setup = setup.with("auth = { access_lifetime = \"1s\", refresh_lifetime = \"2s\" }");
+    let service = ServeCommand::start(&setup, &[]);
+    service.listens().await;
+    service.becomes(200).await;
+    let user = user();
+    assert_eq!(service.client.post("/auth/register", &user).await.status, 201);
+    let token = async || {
+        let answer = service.client.post("/auth/login", &user).await;
+        text(&answer.json(), "refresh_token")
+    };
+    let refresh = async |token: &str| {
+        service.client.post("/auth/refresh", &json!({ "refresh_token": token })).await
+    };
+    let expired = token().await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert_eq!(problem(&refresh(&expired).await), unauthorized());
+    let twice = "a refresh token was used twice";
+    assert!(!service.log().contains(twice), "{}", service.log());
+    let token = token().await;
+    assert_eq!(refresh(&token).await.status, 200);
+    assert_eq!(problem(&refresh(&token).await), unauthorized());
+    assert!(service.log().contains(twice), "{}", service.log());
 }

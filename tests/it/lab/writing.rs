@@ -83,6 +83,65 @@ fn every_task_is_done_and_only_a_cache_that_is_not_told_is_stale() {
     }
 }
 
+/// Nothing tells this cache, and its entries outlive the run: in the second block each answer is of before
+/// the writes of the first.
+#[test]
+fn an_answer_that_is_kept_from_block_to_block_is_stale_from_the_first_look() {
+    let plan = PLAN.replace("[\"pooled\", \"timed\", \"versioned\"]", "[\"timed\", \"versioned\"]");
+    let plan = plan.replace("rounds = 1", "rounds = 2").replace("ttl = \"2s\"", "ttl = \"1h\"");
+    let (out, plan, config) = (results(), written(&plan), sqlite());
+    let arguments = ["run", &plan, "--config", &config, "--out", out.to_str().expect("UTF-8")];
+    let (code, said, error) = run(&arguments);
+    assert_eq!(code, 0, "{said}\n{error}");
+    let record = read(&out);
+    let lanes = record.blocks.iter().filter(|block| block.round == 2).flat_map(|b| &b.lanes);
+    let lane = lanes.into_iter().find(|lane| lane.strategy == "timed");
+    let seen = lane.and_then(|lane| lane.staleness.as_ref()).expect("somebody looked");
+    assert!(seen.looks >= 10 && seen.stale == seen.looks, "{} of {}", seen.stale, seen.looks);
+}
+
+/// The access tokens are over several times in a block.
+#[test]
+fn tokens_are_renewed_while_a_block_is_measured() {
+    let plan = PLAN.replace("[\"pooled\", \"timed\", \"versioned\"]", "[\"pooled\"]");
+    let plan = plan.replace("block = \"3s\"", "block = \"8s\"");
+    let tables = ["[staleness]", "[strategy.timed]", "[strategy.versioned]", "[load]"];
+    let places = tables.map(|table| plan.find(table).expect("it is there"));
+    let plan = format!("{}{}", &plan[..places[0]], &plan[places[3]..]);
+    let config = short_lived("2s");
+    let out = results();
+    let arguments =
+        ["run", &written(&plan), "--config", &config, "--out", out.to_str().expect("UTF-8")];
+    let (code, said, error) = run(&arguments);
+    assert_eq!(code, 0, "{said}\n{error}");
+    let record = read(&out);
+    let block = record.blocks.iter().find(|block| block.role == Role::Measure).expect("one");
+    let lane = &block.lanes[0];
+    assert!(block.to_seconds - block.from_seconds > 7.5 && lane.tasks["order"].answers > 20);
+    let statuses: Vec<&str> = lane.outcomes.keys().map(String::as_str).collect();
+    assert_eq!(statuses, ["200", "201"], "{:?}", lane.outcomes);
+}
+
+#[test]
+fn users_whose_tokens_are_over_before_the_last_has_signed_in_are_refused_with_the_numbers() {
+    let plan = PLAN.replace("sign_ins_per_second = 100.0", "sign_ins_per_second = 1.0");
+    let (out, config) = (results(), short_lived("4s"));
+    let arguments =
+        ["run", &written(&plan), "--config", &config, "--out", out.to_str().expect("UTF-8")];
+    let (code, said, error) = run(&arguments);
+    assert_ne!(code, 0, "{said}\n{error}");
+    let why = "signing in 3 users, 1 a second, takes 3s, and tokens hold for 4s";
+    let text = format!("{said}\n{error}");
+    assert!(text.contains(why) && text.contains("auth.access_lifetime"), "{text}");
+}
+
+/// A configuration whose access tokens hold for so long.
+fn short_lived(lifetime: &str) -> String {
+    let path = sqlite();
+    let text = std::fs::read_to_string(&path).expect("it was written just now");
+    written(&format!("{text}\nauth.access_lifetime = \"{lifetime}\""))
+}
+
 #[test]
 fn what_cannot_be_told_apart_or_done_is_refused() {
     let plan = written(PLAN);
