@@ -76,9 +76,9 @@ pub(super) fn problem_example(path: &str, status: &str) -> Value {
         "status": status.parse::<u16>().unwrap_or(500), "detail": detail,
         "request_id": "5f3c9a0be1d24c77",
     });
-    if status == "400" && sign_in_spec::problems(path).is_some() {
+    if name == "bad-body" {
         example["errors"] =
-            json!([{ "parameter": "password", "reason": "must have 8 to 128 characters" }]);
+            json!([{ "pointer": "/password", "reason": "must have 8 to 128 characters" }]);
     } else if status == "400" {
         example["errors"] =
             json!([{ "parameter": "limit", "reason": "must be a whole number from 1 to 10000" }]);
