@@ -19,7 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
         &["query", "catalogue", "rows", "encode", "config", "connector", "observe", "redis_client"],
     ),
     ("seed", &["rows", "config", "store"]),
-    ("auth", &["config", "redis_client", "store"]),
+    ("auth", &["config", "redis_client", "store", "observe"]),
     ("http", &["query", "catalogue", "encode", "store", "auth", "config", "observe"]),
     ("server", &["encode", "store", "auth", "http", "config", "seed"]),
     ("lab", &["config", "connector", "redis_client"]),

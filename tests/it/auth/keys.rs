@@ -251,7 +251,7 @@ fn text_of_token(answer: &Answer) -> String {
 fn a_key_for_each_of_several_replicas_is_warned_of() {
     let warned = |replicas: u32, generate: bool| {
         let named = format!(
-            "server.replicas = {replicas}\nauth = {{ signing_key_file = {:?}, generate_key = {generate} }}",
+            "server.replicas = {replicas}\ncache.invalidation = \"ttl\"\nauth = {{ signing_key_file = {:?}, generate_key = {generate} }}",
             key_file(&key())
         );
         let loaded = config::load(&[file(&named)], &Environment::default(), &Plugins::standard());
