@@ -2,6 +2,7 @@
 
 mod auth;
 mod db;
+mod health;
 mod lab;
 mod users;
 
@@ -47,6 +48,8 @@ enum Command {
     /// Look at the databases
     #[command(subcommand)]
     Db(db::Db),
+    /// Ask a service that runs whether it is ready: exit code 0 or 1, for health checks
+    Health(health::Health),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -163,6 +166,7 @@ pub fn main_with(plugins: &Plugins) -> ExitCode {
         Some(Command::Lab(ref command)) => lab::main(command, plugins),
         Some(Command::Seed(ref command)) => seed(command, plugins).map(done),
         Some(Command::Db(ref command)) => db::main(command, plugins).map(done),
+        Some(Command::Health(ref command)) => health::main(command).map(done),
         Some(Command::Config(ConfigCommand::Check(ref files))) => check(files, plugins).map(done),
         Some(Command::Config(ConfigCommand::Dump(ref files))) => dump(files, plugins).map(done),
         Some(Command::Auth(ref command)) => auth::main(command).map(done),

@@ -61,8 +61,9 @@ pub(super) struct Run {
 struct Target {
     #[command(flatten)]
     files: Files,
-    /// Drive a service that runs already, instead of starting one
-    #[arg(long, value_name = "URL", conflicts_with = "files")]
+    /// Drive a service that runs already, instead of starting one; with its --config the lab looks at its
+    /// database and Redis as well
+    #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Load a service on another machine: only one that is yours to load
     #[arg(long, requires = "url")]
@@ -238,7 +239,11 @@ async fn one(
 ) -> Result<(RunRecord, Analysis), Failure> {
     let Target { files, url, allow_remote } = &command.target;
     let target = match url {
-        Some(url) => TargetChoice::Attach { url: url.clone(), allow_remote: *allow_remote },
+        Some(url) => TargetChoice::Attach {
+            url: url.clone(),
+            allow_remote: *allow_remote,
+            files: files.files.clone(),
+        },
         None => {
             let program = std::env::current_exe()?;
             TargetChoice::Start { program, files: files.files.clone() }

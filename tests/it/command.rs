@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use crate::config::file;
-use crate::harness::{folder, unique};
+use crate::harness::{Backend, Setup, eventually, folder, unique};
 
 fn poolwise(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolwise"));
@@ -101,4 +101,35 @@ fn serving_says_what_stands_in_the_way() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, error) = outcome(&["--config", config, "--listen", &address]);
     assert!(code == 1 && error.contains("--listen") && error.contains(&address), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_says_whether_a_service_is_ready() {
+    let mut service =
+        Setup::few(Backend::Sqlite).with("server.drain_delay = \"10s\"").start().await;
+    let url = format!("http://{}", service.client.0);
+    let ask = |more: &[&'static str]| {
+        let arguments: Vec<String> =
+            ["health", "--url", &url].iter().chain(more).map(|text| (*text).to_owned()).collect();
+        tokio::task::spawn_blocking(move || {
+            outcome(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+    };
+    assert_eq!(ask(&[]).await.unwrap(), (0, "ready\n".into(), String::new()));
+    assert_eq!(ask(&["--live"]).await.unwrap(), (0, "live\n".into(), String::new()));
+    service.shut_down();
+    eventually("it says so", || service.state.is_draining()).await;
+    let (code, out, error) = ask(&[]).await.unwrap();
+    assert!(
+        (code, &*out) == (1, "") && error.contains("503") && error.contains("draining"),
+        "{error}"
+    );
+    assert_eq!(ask(&["--live"]).await.unwrap().0, 0);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let (code, _, error) = outcome(&["health", "--url", &silent, "--timeout", "100ms"]);
+    assert!(code == 1 && error.contains("no answer within 100ms"), "{error}");
+    drop(listener);
+    let (code, _, error) = outcome(&["health", "--url", &silent]);
+    assert!(code == 1 && error.contains("cannot connect"), "{error}");
 }

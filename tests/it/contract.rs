@@ -43,7 +43,11 @@ async fn service(backend: Backend, access: &str, cache: &str, mode: Mode) -> Opt
     }
     let (quoted_access, quoted_cache) = (format!("{access:?}"), format!("{cache:?}"));
     let setup = Setup::few(backend).subject(&quoted_access, &quoted_cache);
-    let setup = setup.with_redis(Redis::shared());
+    // scripts/cluster.sh runs these tests over a Redis Cluster.
+    let setup = match std::env::var("CLUSTER_REDIS_URL") {
+        Ok(url) => setup.with(&format!("cache.redis_url = \"{url}\"")),
+        Err(_) => setup.with_redis(Redis::shared()),
+    };
     if access == "shared" && !backend.is_postgres() {
         let problems = setup.load().expect_err("it has no pipelining").0;
         assert!(problems[0].contains("\"shared\" needs PostgreSQL"), "{problems:?}");

@@ -10,13 +10,17 @@ mod auth;
 mod breaker;
 mod browsers;
 mod cache;
+#[cfg(all(feature = "mysql", feature = "redis-cluster"))]
+mod cluster;
 mod coded;
 mod command;
+mod compose;
 mod config;
 mod contract;
 mod db_top;
 mod doors;
 mod faults;
+mod haproxy;
 mod head_limits;
 mod health;
 mod http;

@@ -13,12 +13,12 @@ use super::progress::Progress;
 use super::search::Steps;
 use super::staleness::Watched;
 use super::{Request, RunError, Start, TargetChoice, levels};
-use crate::config::STANDARD_STRATEGIES;
+use crate::config::{self, STANDARD_STRATEGIES};
 use crate::lab::load::{Keys, LaneTarget, Shop, StageLevel};
 use crate::lab::plan::{Distribution, Model, Parameters, Plan, Point, Search, Staleness};
 use crate::lab::record::{Block, Ended, Finding, Role, RunRecord, SCHEMA, Target};
 use crate::lab::sample::{self, Sampler, Watch};
-use crate::lab::target::{self, Running};
+use crate::lab::target::{self, Running, TargetError};
 use crate::lab::{doctor, verdict};
 
 /// Users of the block that finds the driver's ceiling.
@@ -73,8 +73,11 @@ impl<'a> Experiment<'a> {
                 let start = Start { program, files, plan, plugins, environment, cores, progress };
                 target::start(start).await?
             }
-            TargetChoice::Attach { url, allow_remote } => {
-                target::attach(&url, allow_remote, &plan).await?
+            TargetChoice::Attach { url, allow_remote, files } => {
+                let known = !files.is_empty();
+                let load = || config::load(&files, environment, plugins);
+                let config = known.then(load).transpose().map_err(TargetError::Config)?;
+                target::attach(&url, allow_remote, &plan, config).await?
             }
         };
         let sampler = Sampler::connect(Watch {

@@ -57,6 +57,8 @@ pub enum TargetChoice {
         url: String,
         /// Whether it may be on another machine.
         allow_remote: bool,
+        /// Its configuration files, where they are known; empty otherwise.
+        files: Vec<PathBuf>,
     },
 }
 

@@ -51,16 +51,56 @@ impl Group {
 /// What the memory of a process may grow to by the limits of its group and of those above it.
 pub(super) fn memory_limit(roots: &Roots, pid: impl std::fmt::Display) -> Option<u64> {
     let root = roots.cgroups.as_deref()?;
-    let folder = folder(roots, &path_of(roots, pid)?)?;
-    let above = folder.ancestors().take_while(|folder| folder.starts_with(root));
-    above.filter_map(|folder| number(&folder.join("memory.max"))).min()
+    let pid = pid.to_string();
+    let unified = path_of(roots, &pid).and_then(|path| {
+        let folder = folder(roots, &path)?;
+        let above = folder.ancestors().take_while(|folder| folder.starts_with(root));
+        above.filter_map(|folder| number(&folder.join("memory.max"))).min()
+    });
+    unified.or_else(|| memory_limit_of_version_1(roots, &pid))
 }
 
-/// The path of a process's group; one outside of what we see begins with `..` and is of no use.
-fn path_of(roots: &Roots, pid: impl std::fmt::Display) -> Option<String> {
+/// The same where version 1, which is mounted beside what we read, still limits memory.
+fn memory_limit_of_version_1(roots: &Roots, pid: &str) -> Option<u64> {
+    /// Its word for none is the largest number of pages.
+    const NONE_BYTES: u64 = 1 << 62;
+    let root = roots.cgroups.as_deref()?.parent()?.join("memory");
     let text = roots.read(pid, "cgroup")?;
+    let path = text.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        controllers.split(',').any(|name| name == "memory").then_some(path)
+    })?;
+    let folder = root.join(path.trim_start_matches('/'));
+    let above = folder.ancestors().take_while(|folder| folder.starts_with(&root));
+    let limits = above.filter_map(|folder| number(&folder.join("memory.limit_in_bytes")));
+    limits.filter(|bytes| *bytes < NONE_BYTES).min()
+}
+
+/// The path of a process's group. In a container the kernel tells it from our own group on, which is not
+/// known itself (`/../ab12`): then it is looked for, where the whole hierarchy is mounted.
+fn path_of(roots: &Roots, pid: impl std::fmt::Display) -> Option<String> {
+    let pid = pid.to_string();
+    let text = roots.read(&pid, "cgroup")?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    (!path.contains("..")).then(|| path.to_owned())
+    if !path.contains("..") {
+        return Some(path.to_owned());
+    }
+    let known = path.split('/').filter(|part| !matches!(*part, "" | ".."));
+    let known: PathBuf = known.collect();
+    let root = roots.cgroups.as_deref()?;
+    let found = holder(root, &known, pid.parse().ok()?)?;
+    Some(format!("/{}", found.strip_prefix(root).ok()?.display()))
+}
+
+/// The folder at or below this one whose path ends like this and that holds a process itself.
+fn holder(folder: &Path, end: &Path, pid: u32) -> Option<PathBuf> {
+    if folder.ends_with(end) && own_members(folder).contains(&pid) {
+        return Some(folder.to_owned());
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.into_iter().find_map(|entry| holder(&entry.path(), end, pid))
 }
 
 fn folder(roots: &Roots, path: &str) -> Option<PathBuf> {
@@ -69,14 +109,19 @@ fn folder(roots: &Roots, path: &str) -> Option<PathBuf> {
 
 /// The processes of a group and of those below it.
 fn members(folder: &Path) -> Vec<u32> {
-    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    let mut found: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    let mut found = own_members(folder);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
             found.extend(members(&entry.path()));
         }
     }
     found
+}
+
+/// The processes of a group alone.
+fn own_members(folder: &Path) -> Vec<u32> {
+    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// The one number of a file; `None` for `max`.
@@ -123,6 +168,38 @@ mod tests {
         fixture.file("cgroup/docker/ab12/memory.max", "6000\n");
         assert_eq!(memory_limit(&fixture.roots, 10), Some(6000));
         assert_eq!(memory_limit(&fixture.roots, "self"), None);
+    }
+
+    #[test]
+    fn from_within_a_container_the_group_is_looked_for() {
+        let fixture = container();
+        fixture.file("proc/self/cgroup", "0::/\n");
+        for told in ["/../ab12", "/../../docker/ab12"] {
+            fixture.file("proc/10/cgroup", &format!("0::{told}\n"));
+            let group = Group::of_its_own(&fixture.roots, 10).expect(told);
+            assert_eq!((&*group.path, group.cpu_seconds()), ("/docker/ab12", Some(2.5)));
+            assert_eq!(memory_limit(&fixture.roots, 10), Some(8000), "{told}");
+        }
+        // One of the same name that holds others.
+        fixture.file("cgroup/elsewhere/ab12/cgroup.procs", "77\n");
+        fixture.file("cgroup/docker/ab12/cgroup.procs", "");
+        assert_eq!(Group::of_its_own(&fixture.roots, 10), None);
+    }
+
+    #[test]
+    fn version_1_still_says_the_limit() {
+        let mut fixture = container();
+        let unified = fixture.roots.cgroups.as_ref().expect("it is there").join("unified");
+        fixture.roots.cgroups = Some(unified);
+        fixture
+            .file("proc/10/cgroup", "5:cpu,cpuacct:/x\n4:memory:/docker/ab12\n0::/docker/ab12\n");
+        fixture.file("cgroup/unified/docker/ab12/cgroup.procs", "10\n11\n");
+        let none = "9223372036854771712\n";
+        fixture.file("cgroup/memory/memory.limit_in_bytes", none);
+        fixture.file("cgroup/memory/docker/ab12/memory.limit_in_bytes", none);
+        assert_eq!(memory_limit(&fixture.roots, 10), None);
+        fixture.file("cgroup/memory/docker/ab12/memory.limit_in_bytes", "7000\n");
+        assert_eq!(memory_limit(&fixture.roots, 10), Some(7000));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod sources;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::{OptionFuture, join3};
@@ -52,7 +53,7 @@ pub struct Watch {
     pub started: Instant,
     /// Where the service answers.
     pub base: Base,
-    /// The service's process, when the lab started it.
+    /// The service's process, when the lab started it, or found it.
     pub service_pid: Option<u32>,
     /// The service's configuration; `None` where it is not known, and with it where its servers are.
     pub config: Option<Config>,
@@ -296,6 +297,11 @@ pub async fn connection_limits(config: &Config) -> (Option<u64>, Option<u64>) {
 
 fn port(base: &Base) -> u16 {
     base.addresses().first().map_or(0, |address| address.port())
+}
+
+/// The process that answers at an address, where it is visible from here.
+pub(in crate::lab) fn listener(address: SocketAddr) -> Option<u32> {
+    Roots::default().listener(address)
 }
 
 /// Whether it is this process that listens on a TCP port.

@@ -1,5 +1,6 @@
 //! TCP connections and network traffic of a process, as far as the kernel tells them apart.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::process::Roots;
@@ -63,6 +64,27 @@ impl Roots {
         targets.any(|file| std::fs::read_link(file.path()).is_ok_and(|name| names.contains(&name)))
     }
 
+    /// The process that answers at this address, as far as it is visible: in our network, or in one that has
+    /// the address, as that of a container has.
+    pub fn listener(&self, address: SocketAddr) -> Option<u32> {
+        let ip = address.ip().to_canonical();
+        let answers = |pid: &u32| match ip.is_loopback() {
+            true => !self.has_own_network(*pid),
+            false => self.has_address(*pid, ip),
+        };
+        let all = self.all().into_iter();
+        all.filter(|pid| self.listens(*pid, address.port())).find(answers)
+    }
+
+    /// Whether an IPv4 address is one of those of a process's network. The kernel lists them as leaves of a
+    /// tree, the address on one line and what it is on the next.
+    fn has_address(&self, pid: u32, ip: IpAddr) -> bool {
+        let text = self.read(pid, "net/fib_trie").unwrap_or_default();
+        let leaf = format!("|-- {ip}");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        lines.windows(2).any(|pair| pair == [&*leaf, "/32 host LOCAL"])
+    }
+
     /// Whether a process has a network of its own, as in a container.
     pub fn has_own_network(&self, pid: u32) -> bool {
         let network = |pid: &str| std::fs::read_link(self.proc.join(pid).join("ns/net")).ok();
@@ -110,6 +132,34 @@ mod tests {
         assert!(!roots.listens(std::process::id(), taken[0].1.port()));
         drop((open, taken, listener));
         assert_eq!(count(), None, "nobody listens");
+    }
+
+    #[test]
+    fn who_answers_is_found_in_our_network_and_in_one_that_has_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        assert_eq!(Roots::default().listener(address), Some(std::process::id()));
+        let fixture = Fixture::new();
+        let tcp = "  sl  local_address rem_address   st\n   \
+            0: 00000000:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711 1\n";
+        fixture.link("proc/self/ns/net", "net:[1]");
+        for (pid, last) in [(7, 7), (8, 8)] {
+            fixture.process(pid, 1, [0, 0, 5]);
+            fixture.file(&format!("proc/{pid}/net/tcp"), tcp);
+            fixture.link(&format!("proc/{pid}/fd/3"), "socket:[4711]");
+            fixture.link(&format!("proc/{pid}/ns/net"), &format!("net:[{pid}]"));
+            let trie = format!(
+                "Main:\n  |-- 172.30.77.0\n     /24 link UNICAST\n  |-- 172.30.77.{last}\n     \
+                 /32 host LOCAL\n  |-- 172.30.77.9\n     /32 link BROADCAST\n"
+            );
+            fixture.file(&format!("proc/{pid}/net/fib_trie"), &trie);
+        }
+        let found =
+            |address: &str| fixture.roots.listener(address.parse().expect("it is an address"));
+        assert_eq!(found("172.30.77.8:8080"), Some(8));
+        for nobody in ["172.30.77.9:8080", "172.30.77.0:8080", "172.30.77.8:80", "127.0.0.1:8080"] {
+            assert_eq!(found(nobody), None, "{nobody}");
+        }
     }
 
     #[test]

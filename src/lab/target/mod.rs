@@ -28,9 +28,9 @@ use crate::config::{Config, Problems};
 pub struct Running {
     /// Where.
     pub base: Base,
-    /// Its process, when the lab started it.
+    /// Its process, when the lab started it, or knows its configuration and sees it.
     pub pid: Option<u32>,
-    /// Its configuration, when the lab started it.
+    /// Its configuration, when the lab started it or was given it.
     pub config: Option<Config>,
     /// The strategies of the plan, in its order, as the service describes them.
     pub strategies: Vec<StrategyRecord>,

@@ -4,25 +4,33 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use super::{ListError, Running, TargetError, definitions, list, pick};
+use crate::config::Config;
 use crate::lab::base::Base;
 use crate::lab::plan::{Level, Plan};
+use crate::lab::sample;
 
 /// How long it may take to list its strategies.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes the service at `url` as the target of a plan.
+/// Takes the service at `url` as the target of a plan. With its configuration the lab looks at its servers
+/// itself, and at its process where that is visible.
 ///
 /// # Errors
 /// When it is on another machine and `allow_remote` is false, does not answer, is not a Poolwise, or
 /// lacks a strategy of the plan.
-pub async fn attach(url: &str, allow_remote: bool, plan: &Plan) -> Result<Running, TargetError> {
+pub async fn attach(
+    url: &str,
+    allow_remote: bool,
+    plan: &Plan,
+    config: Option<Config>,
+) -> Result<Running, TargetError> {
     let base = Base::parse(url).await;
     let base = base.map_err(|why| TargetError::Refused(format!("--url {why}")))?;
     let refused = |why: String| TargetError::Refused(format!("{}: {why}", base.url()));
     if !allow_remote && !base.addresses().iter().all(|address| is_this_machine(address.ip())) {
         return Err(refused(format!(
             "this is another machine, and plan {} would load it with {}. Add --allow-remote if it \
-             is yours to load; its CPU and memory cannot be read from here.",
+             is yours to load; without its --config, CPU and memory of its servers are not read.",
             plan.name,
             highest(plan),
         )));
@@ -44,7 +52,9 @@ pub async fn attach(url: &str, allow_remote: bool, plan: &Plan) -> Result<Runnin
             return Err(TargetError::Strategies(lacking(&base, plan, &missing, &names)?));
         }
     };
-    Ok(Running { base, pid: None, config: None, strategies, child: None })
+    let known = config.as_ref().and(base.addresses().first());
+    let pid = known.and_then(|address| sample::listener(*address));
+    Ok(Running { base, pid, config, strategies, child: None })
 }
 
 /// What to add to the configuration of a service that lacks strategies.

@@ -1,6 +1,6 @@
 //! HTTP clients: one that takes whole answers, one that takes its time.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::Fate;
@@ -96,12 +96,17 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Answer {
-        let (mut connection, _task) = connect(self.0, None).await.expect("the service listens");
-        let sent = connection.send_request(request(method, path, headers, body)).await;
-        let response = sent.expect("the service answers");
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.expect("the answer is whole").to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        let (connection, _task) = connect(self.0, None).await.expect("the service listens");
+        whole(connection, request(method, path, headers, body)).await
+    }
+
+    /// GET from this address of ours.
+    pub async fn get_from(&self, source: IpAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket.bind((source, 0).into()).expect("it is an address of this machine");
+        let stream = socket.connect(self.0).await.expect("the service listens");
+        let (connection, _task) = over(stream).await.expect("it speaks HTTP");
+        whole(connection, request(Method::GET, path, headers, Bytes::new())).await
     }
 
     /// GET that may fail in any way; how it ends, if it should give `expected`.
@@ -183,6 +188,13 @@ fn request(
     request.body(Full::new(body)).expect("the test makes a valid request")
 }
 
+async fn whole(mut connection: SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Answer {
+    let response = connection.send_request(request).await.expect("the service answers");
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.expect("the answer is whole").to_bytes();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
 type Connected = (SendRequest<Full<Bytes>>, JoinHandle<()>);
 
 async fn connect(address: SocketAddr, receive_buffer: Option<u32>) -> std::io::Result<Connected> {
@@ -191,7 +203,10 @@ async fn connect(address: SocketAddr, receive_buffer: Option<u32>) -> std::io::R
         // Before connecting: the window is agreed on then.
         socket.set_recv_buffer_size(bytes)?;
     }
-    let stream = socket.connect(address).await?;
+    over(socket.connect(address).await?).await
+}
+
+async fn over(stream: TcpStream) -> std::io::Result<Connected> {
     let (sender, connection) =
         handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
     let task = tokio::spawn(async move {

@@ -26,7 +26,18 @@ impl MariaDb {
     /// The one that the tests share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<MariaDb> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| match std::env::var("CLUSTER_GALERA_PORT") {
+            Ok(port) => Self::of_a_cluster(port.parse().expect("it is a port")),
+            Err(_) => Self::start(),
+        })
+    }
+
+    /// A node of the cluster that scripts/cluster.sh has started, for the tests that it runs.
+    fn of_a_cluster(port: u16) -> Self {
+        let folder = temp_folder("galera");
+        // It is not ours to stop; somebody has to stand for it.
+        let process = Process::start(&folder, &folder.join("log"), "sleep", &["infinity"]);
+        Self { process, port, socket: String::new() }
     }
 
     /// One that a test may stop or freeze.

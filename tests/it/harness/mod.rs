@@ -5,6 +5,7 @@ mod authority;
 mod client;
 mod crowd;
 mod data;
+mod haproxy;
 #[cfg(feature = "mysql")]
 pub mod mariadb;
 mod network;
@@ -27,6 +28,7 @@ pub use authority::Authority;
 pub use client::{Answer, Client, SlowClient};
 pub use crowd::{Crowd, Fate, Outcomes};
 pub use data::{Dataset, FEW, Filter, MANY};
+pub use haproxy::{FILE as HAPROXY_FILE, HaProxy};
 #[cfg(feature = "mysql")]
 pub use mariadb::MariaDb;
 pub use network::{Network, Weather};

@@ -17,7 +17,11 @@ pub struct ServeCommand {
 impl ServeCommand {
     /// Starts it over these files.
     pub fn start(setup: &Setup, arguments: &[&str]) -> Self {
-        let address: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+        Self::start_at(([127, 0, 0, 1], free_port()).into(), setup, arguments)
+    }
+
+    /// Starts it at this address.
+    pub fn start_at(address: SocketAddr, setup: &Setup, arguments: &[&str]) -> Self {
         let log = folder().join(unique("serve")).with_extension("log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_poolwise"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POOLWISE__")) {

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::plan;
 use crate::config::file;
-use crate::harness::{Backend, Database, FEW, SIGNING_KEY, Setup, eventually, folder, unique};
+use crate::harness::{
+    Backend, Database, FEW, Redis, SIGNING_KEY, ServeCommand, Setup, eventually, folder, unique,
+};
 
 fn poolwise() -> PathBuf {
     env!("CARGO_BIN_EXE_poolwise").into()
@@ -321,11 +323,44 @@ async fn passwords_are_never_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_running_service_whose_configuration_is_given_everything_is_seen() {
+    let setup = Setup::few(Backend::Postgres).subject("\"pool\"", "\"redis\"");
+    let setup = setup.with_redis(Redis::shared());
+    let service = ServeCommand::start(&setup, &[]);
+    service.listens().await;
+    service.becomes(200).await;
+    let url = format!("http://{}", service.client.0);
+    let plan = plan(&[("pooled", None), ("subject", None)]);
+    let running = attach(&url, false, &plan, Some(setup.config())).await;
+    let running = running.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(running.pid, Some(service.child.id()));
+    let mut sampler = Sampler::connect(Watch {
+        started: Instant::now(),
+        base: running.base.clone(),
+        service_pid: running.pid,
+        config: running.config.clone(),
+        strategies: running.strategies.clone(),
+    })
+    .await;
+    let sample = sampler.sample().await;
+    for (name, usage) in
+        [("API", &sample.api), ("database", &sample.database), ("Redis", &sample.redis)]
+    {
+        let all = [usage.memory_bytes, usage.memory_limit_bytes, usage.connections];
+        assert!(usage.cpu_seconds.is_some() && all.iter().all(Option::is_some), "{name} {usage:?}");
+    }
+    let record = running.record(&sampler);
+    assert!(!record.started_by_the_lab && record.versions.contains_key("Redis"));
+    running.stop().await;
+    assert_eq!(service.client.get("/noop").await.status, 204, "it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_service_is_taken_when_it_has_the_strategies_of_the_plan() {
     let setup = Setup::few(Backend::Sqlite).subject("\"pool\"", "\"memory\"");
     let service = setup.start().await;
     let url = format!("http://{}", service.client.0);
-    let running = attach(&url, false, &plan(&[("subject", None), ("pooled", None)])).await;
+    let running = attach(&url, false, &plan(&[("subject", None), ("pooled", None)]), None).await;
     let mut running = running.unwrap_or_else(|error| panic!("{error}"));
     assert!(running.is_alive() && running.pid.is_none() && running.config.is_none());
     assert_eq!(running.strategies[0].cache, "memory");
@@ -337,7 +372,7 @@ async fn a_running_service_is_taken_when_it_has_the_strategies_of_the_plan() {
         ("wide", Some("access = { kind = \"pool\", size = 64 }")),
         ("other", None),
     ]);
-    let Err(error) = attach(&url, false, &plan).await else { panic!("two are missing") };
+    let Err(error) = attach(&url, false, &plan, None).await else { panic!("two are missing") };
     let text = error.to_string();
     assert!(text.contains("no strategy wide, other") && text.contains("subject"), "{text}");
     assert!(text.contains("[strategies.wide.access]") && text.contains("size = 64"), "{text}");
@@ -347,7 +382,7 @@ async fn a_running_service_is_taken_when_it_has_the_strategies_of_the_plan() {
 async fn a_target_that_is_none_is_refused_with_a_reason() {
     let plan = plan(&[("pooled", None)]);
     let refused = async |url: &str| {
-        let Err(error) = attach(url, false, &plan).await else { panic!("{url} is taken") };
+        let Err(error) = attach(url, false, &plan, None).await else { panic!("{url} is taken") };
         error.to_string()
     };
     let text = refused("http://192.0.2.1:8080").await;

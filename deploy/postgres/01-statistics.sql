@@ -1,0 +1,2 @@
+-- For `poolwise db top`.
+create extension if not exists pg_stat_statements;
