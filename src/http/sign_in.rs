@@ -13,6 +13,8 @@ use super::parameters::NoQuery;
 use super::request::RequestInfo;
 use super::signed_in::{SignedIn, problem_of};
 use crate::auth::{Auth, AuthError, Database, Name, Password, RefreshToken};
+use crate::observe::{Kind as _, SignIn, SignInOutcome};
+use crate::store::ErrorKind;
 
 /// The endpoints, over what every request can see.
 pub(super) struct SignInApi {
@@ -126,11 +128,15 @@ enum Ended {
 }
 
 impl SignInApi {
+    fn count(&self, what: SignIn, outcome: SignInOutcome) {
+        self.state.meter.sign_ins[what.index()].inc(outcome);
+    }
+
     /// Runs `work` in a task of its own, until the request's deadline: a client that leaves ends nothing
     /// half-way.
     async fn run<T, F>(
         &self,
-        info: &Arc<RequestInfo>,
+        (what, info): (SignIn, &Arc<RequestInfo>),
         work: impl FnOnce(Arc<Auth>, Database) -> F,
     ) -> Result<T, Problem>
     where
@@ -140,13 +146,25 @@ impl SignInApi {
         let (auth, database) = (self.state.auth.load_full(), self.state.users(info));
         let deadline = database.deadline();
         let done = tokio::time::timeout_at(deadline.into(), work(auth, database));
-        match tokio::spawn(done).await {
-            Ok(Ok(done)) => done.map_err(|error| problem_of(error, info)),
-            Ok(Err(_)) => {
-                Err(Problem::new(Kind::Timeout, "It was not done in time. Try again later."))
-            }
+        let done = match tokio::spawn(done).await {
+            Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        self.count(what, done.as_ref().map_or(SignInOutcome::Failed, outcome));
+        match done {
+            Ok(done) => done.map_err(|error| problem_of(error, info)),
+            Err(_) => Err(Problem::new(Kind::Timeout, "It was not done in time. Try again later.")),
         }
+    }
+}
+
+fn outcome<T>(done: &Result<T, AuthError>) -> SignInOutcome {
+    match done {
+        Ok(_) => SignInOutcome::Done,
+        Err(AuthError::Unauthorized(_) | AuthError::WrongCredentials) => SignInOutcome::Refused,
+        Err(AuthError::Store(error)) if error.kind() == ErrorKind::Taken => SignInOutcome::Refused,
+        Err(AuthError::TooManyFailures { .. } | AuthError::Saturated) => SignInOutcome::Limited,
+        Err(AuthError::Unavailable(_) | AuthError::Store(_)) => SignInOutcome::Failed,
     }
 }
 
@@ -174,7 +192,7 @@ impl SignInApi {
         let register = |auth: Arc<Auth>, database| async move {
             auth.register(&database, name, password).await
         };
-        let made = self.run(asked.info, register).await?;
+        let made = self.run((SignIn::Register, asked.info), register).await?;
         let created_at = crate::encode::timestamp(made.created_at);
         let name = made.name.as_str().into();
         Ok(Made::User(Json(User { id: made.id, name, created_at })))
@@ -195,7 +213,7 @@ impl SignInApi {
         let login = move |auth: Arc<Auth>, database| async move {
             auth.sign_in(&database, client, (&name, password)).await
         };
-        self.run(asked.info, login).await.map(tokens)
+        self.run((SignIn::Login, asked.info), login).await.map(tokens)
     }
 
     /// New tokens
@@ -208,10 +226,13 @@ impl SignInApi {
         asked: Asked<'_>,
         body: Body<Refreshing>,
     ) -> Result<Json<Tokens>, Problem> {
-        let old = body.0.0.ok_or_else(|| Problem::unauthorized(super::error::SIGN_IN))?;
+        let Some(old) = body.0.0 else {
+            self.count(SignIn::Refresh, SignInOutcome::Refused);
+            return Err(Problem::unauthorized(super::error::SIGN_IN));
+        };
         let refresh =
             move |auth: Arc<Auth>, database| async move { auth.refresh(&database, &old).await };
-        self.run(asked.info, refresh).await.map(tokens)
+        self.run((SignIn::Refresh, asked.info), refresh).await.map(tokens)
     }
 
     /// Sign out
@@ -226,6 +247,6 @@ impl SignInApi {
     ) -> Result<Ended, Problem> {
         let logout =
             move |auth: Arc<Auth>, database| async move { auth.sign_out(&database, who.0).await };
-        self.run(asked.info, logout).await.map(|()| Ended::Done)
+        self.run((SignIn::Logout, asked.info), logout).await.map(|()| Ended::Done)
     }
 }
