@@ -59,6 +59,7 @@ impl Stack {
              strategies.subject = { access = \"pool\", cache = \"redis\" }",
         );
         let service = ServeCommand::start(&setup, &[]);
+        service.listens().await;
         service.becomes(200).await;
         let mut targets = BTreeMap::from([("api", service.client.0.port())]);
         let mut programs = Vec::new();
