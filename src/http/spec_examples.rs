@@ -171,7 +171,7 @@ fn example(path: &str, status: &str) -> Option<Value> {
             },
         }),
         "/metrics" => json!(
-            "# HELP poolwise_pool_in_use Serving a request.\n# TYPE poolwise_pool_in_use gauge\npoolwise_pool_in_use{strategy=\"cached\"} 1\n"
+            "# HELP poolwise_pool_in_use Connections that serve a request.\n# TYPE poolwise_pool_in_use gauge\npoolwise_pool_in_use{strategy=\"cached\"} 1\n"
         ),
         path if path.contains("products") => json!([product]),
         path => return sign_in_spec::answer(path),

@@ -80,7 +80,7 @@ fn sampled(text: &mut Text<'_>, sample: &Sample) -> fmt::Result {
     )?;
     text.gauge(
         "poolwise_database_active_connections",
-        "Of them, running a statement.",
+        "Connections to this database that run a statement.",
         database(|seen| Some(seen.active)),
     )?;
     text.gauge(
@@ -90,12 +90,12 @@ fn sampled(text: &mut Text<'_>, sample: &Sample) -> fmt::Result {
     )?;
     text.gauge(
         "poolwise_database_max_used_connections",
-        "The most that were open at once since its server started; absent where it does not say.",
+        "The most connections at once since the server started; absent where it does not say.",
         database(|seen| seen.max_used),
     )?;
     text.counter(
         "poolwise_database_queries_total",
-        "Statements that clients sent since its server started; absent where it does not say.",
+        "Statements that clients sent since the server started; absent where it does not say.",
         database(|seen| seen.queries),
     )?;
     let redis = |read: fn(&stats::RedisStats) -> u64| {
@@ -108,7 +108,7 @@ fn sampled(text: &mut Text<'_>, sample: &Sample) -> fmt::Result {
     )?;
     text.gauge(
         "poolwise_redis_memory_used_peak_bytes",
-        "The most that it was.",
+        "The most memory that Redis used.",
         redis(|seen| seen.used_memory_peak_bytes),
     )?;
     text.gauge(
@@ -126,7 +126,7 @@ fn bodies(text: &mut Text<'_>, state: &State) -> fmt::Result {
     )?;
     text.gauge(
         "poolwise_body_budget_bytes",
-        "Memory that they may take in all; what goes over it streams.",
+        "Memory that buffered bodies may take in all; what goes over it streams.",
         plain(state.budget.total()),
     )
 }
@@ -149,7 +149,7 @@ fn invalidation(text: &mut Text<'_>, seen: &stats::InvalidationStats) -> fmt::Re
     )?;
     text.counter(
         "poolwise_cache_hearing_lost_total",
-        "How often it did not hear of it any more; absent as above.",
+        "How often this process stopped hearing of what other replicas change.",
         seen.lost.into_iter().flat_map(plain),
     )
 }

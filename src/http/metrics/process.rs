@@ -43,7 +43,7 @@ pub(super) fn write(text: &mut Text<'_>, state: &State) -> fmt::Result {
     )?;
     text.gauge(
         "process_max_fds",
-        "Files and sockets that it may have open.",
+        "Files and sockets that the process may have open.",
         getrlimit(Resource::Nofile).current.into_iter().flat_map(plain),
     )?;
     text.gauge(

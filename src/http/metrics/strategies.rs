@@ -40,7 +40,11 @@ impl<'a> Set<'a> {
             labels.push(("cache", &strategy.config.cache.name));
             (labels, 1u64)
         });
-        text.gauge("poolwise_strategy_info", "Always 1; the labels say what it is made of.", info)?;
+        text.gauge(
+            "poolwise_strategy_info",
+            "Always 1; the labels say what the strategy is made of.",
+            info,
+        )?;
         text.counter(
             "poolwise_strategy_requests_total",
             "Answers begun, errors included.",
@@ -48,7 +52,7 @@ impl<'a> Set<'a> {
         )?;
         text.counter(
             "poolwise_strategy_errors_total",
-            "Of them, answers of 5xx and bodies that broke off because the database failed.",
+            "Answers of 5xx, and bodies that broke off because the database failed.",
             self.each(|meter| meter.errors.get()),
         )?;
         text.gauge(
@@ -83,7 +87,7 @@ impl<'a> Set<'a> {
             let labels = |outcome| vec![("strategy", &*strategy.name), ("outcome", outcome)];
             strategy.meter.writes.each().map(move |(outcome, count)| (labels(outcome), count))
         });
-        let help = "Writes of products and orders through its connections, by what came of them.";
+        let help = "Writes of products and orders through the strategy's connections, by what came of them.";
         text.counter("poolwise_writes_total", help, writes)
     }
 
@@ -97,8 +101,16 @@ impl<'a> Set<'a> {
             "Connections to the database that the strategy can have.",
             each(|gauges| gauges.size),
         )?;
-        text.gauge("poolwise_pool_in_use", "Serving a request.", each(|gauges| gauges.in_use))?;
-        text.gauge("poolwise_pool_idle", "Open and free.", each(|gauges| gauges.idle))?;
+        text.gauge(
+            "poolwise_pool_in_use",
+            "Connections that serve a request.",
+            each(|gauges| gauges.in_use),
+        )?;
+        text.gauge(
+            "poolwise_pool_idle",
+            "Connections that are open and free.",
+            each(|gauges| gauges.idle),
+        )?;
         text.gauge(
             "poolwise_pool_waiting",
             "Requests that wait for a connection.",
@@ -138,8 +150,8 @@ impl<'a> Set<'a> {
     fn caches(&self, text: &mut Text<'_>) -> fmt::Result {
         type Read = fn(&CacheMeter) -> u64;
         let counters: [(&str, &str, Read); 5] = [
-            ("poolwise_cache_hits_total", "Answers that it had.", |meter| meter.hits.get()),
-            ("poolwise_cache_misses_total", "Answers that it did not have.", |meter| {
+            ("poolwise_cache_hits_total", "Answers that the cache had.", |meter| meter.hits.get()),
+            ("poolwise_cache_misses_total", "Answers that the cache did not have.", |meter| {
                 meter.misses.get()
             }),
             (
@@ -149,10 +161,12 @@ impl<'a> Set<'a> {
             ),
             (
                 "poolwise_cache_bypassed_total",
-                "Answers for which it was not used: it failed, had no room, or they are too large.",
+                "Answers for which the cache was not used: it failed, had no room, or they are too large.",
                 |meter| meter.bypassed.get(),
             ),
-            ("poolwise_cache_faults_total", "Times that it failed.", |meter| meter.faults.get()),
+            ("poolwise_cache_faults_total", "Times that the cache failed.", |meter| {
+                meter.faults.get()
+            }),
         ];
         let cached = || self.0.iter().filter(|strategy| strategy.cache.is_some());
         for (name, help, read) in counters {
@@ -168,7 +182,11 @@ impl<'a> Set<'a> {
             "Entries in this process; absent where they are elsewhere.",
             each(|gauges| gauges.entries),
         )?;
-        text.gauge("poolwise_cache_bytes", "Bytes in them.", each(|gauges| gauges.bytes))
+        text.gauge(
+            "poolwise_cache_bytes",
+            "Bytes of entries in this process.",
+            each(|gauges| gauges.bytes),
+        )
     }
 
     /// Strategies of one database share its breaker.
@@ -190,12 +208,12 @@ impl<'a> Set<'a> {
         )?;
         text.counter(
             "poolwise_database_breaker_opened_total",
-            "How often it stopped letting requests through.",
+            "How often the circuit breaker of the database opened.",
             views.iter().filter_map(|(labels, view)| Some((labels.clone(), view.opened?))),
         )?;
         text.counter(
             "poolwise_database_breaker_refused_total",
-            "Requests that it spared a wait.",
+            "Requests that the circuit breaker of the database spared a wait.",
             views.iter().map(|(labels, view)| (labels.clone(), view.refused)),
         )
     }
