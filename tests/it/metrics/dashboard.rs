@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use serde_yaml_ng::Value as Yaml;
 
 use super::documented::documented;
 use super::read;
@@ -89,6 +90,21 @@ fn each_panel_says_what_it_shows_and_stands_beside_the_others() {
             assert!(titles.contains(&title), "there is no {title:?}");
         }
     }
+}
+
+#[test]
+fn grafana_asks_the_prometheus_that_is_there_as_often_as_it_asks() {
+    let yaml = |path: &str| -> Yaml { serde_yaml_ng::from_str(&read(path)).expect("it is YAML") };
+    let sources = yaml("deploy/grafana/provisioning/datasources/prometheus.yml");
+    let source = &sources["datasources"][0];
+    assert_eq!(source["url"], "http://prometheus:9090");
+    assert_eq!(source["uid"].as_str(), Some("poolwise-prometheus"));
+    // $__rate_interval is made from it.
+    let prometheus = yaml("deploy/prometheus/prometheus.yml");
+    assert_eq!(source["jsonData"]["timeInterval"], prometheus["global"]["scrape_interval"]);
+    assert_eq!(prometheus["global"]["scrape_interval"], "5s");
+    let providers = yaml("deploy/grafana/provisioning/dashboards/poolwise.yml");
+    assert_eq!(providers["providers"][0]["options"]["path"], "/var/lib/grafana/dashboards");
 }
 
 #[test]
