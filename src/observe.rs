@@ -1,115 +1,33 @@
-//! The one registry of counters, readable back: `/stats`, the landing page and the log print what
-//! stands here and count nothing themselves.
+//! The one registry of counters, readable back: `/stats`, `/metrics`, the landing page and the log print
+//! what stands here and count nothing themselves.
 //!
 //! Imports nothing of ours, so that every layer may count.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod distribution;
+mod http;
+mod kinds;
+mod window;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-/// Percentiles are of this much time.
-pub const WINDOW: Duration = Duration::from_secs(60);
-const SLOTS: usize = 12;
-const SLOT: Duration = Duration::from_secs(WINDOW.as_secs() / SLOTS as u64);
-
-/// Durations of the last 60 s, to within 1 %, in slots of 5 s.
-pub struct Window {
-    started: Instant,
-    slots: Mutex<[Slot; SLOTS]>,
-    total: Counter,
-}
-
-struct Slot {
-    /// The number of the 5 s since the start that it holds.
-    number: u64,
-    micros: Histogram<u32>,
-}
-
-/// Percentiles in milliseconds; `None` where there were no samples.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Percentiles {
-    /// How many samples there were.
-    pub count: u64,
-    /// Half were at most this.
-    pub p50_ms: Option<f64>,
-    /// 95 % were at most this.
-    pub p95_ms: Option<f64>,
-    /// 99 % were at most this.
-    pub p99_ms: Option<f64>,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        let slot = |_| Slot {
-            number: 0,
-            micros: Histogram::new(2).expect("2 significant digits are valid"),
-        };
-        Self {
-            started: Instant::now(),
-            slots: Mutex::new(std::array::from_fn(slot)),
-            total: Counter::default(),
-        }
-    }
-}
-
-impl Window {
-    /// Adds one sample, now.
-    pub fn record(&self, duration: Duration) {
-        let number = self.number();
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = &mut slots[number as usize % SLOTS];
-        if slot.number != number {
-            slot.number = number;
-            slot.micros.reset();
-        }
-        let micros = duration.as_micros().min(u128::from(u32::MAX)) as u64;
-        slot.micros.record(micros).expect("it grows as needed");
-        self.total.inc();
-    }
-
-    /// How many samples there were since the start.
-    pub fn total(&self) -> u64 {
-        self.total.get()
-    }
-
-    /// The percentiles of the last 60 s.
-    pub fn percentiles(&self) -> Percentiles {
-        self.percentiles_of(SLOTS as u64)
-    }
-
-    /// The percentiles of the last 5 to 10 s, for judging how things are now.
-    pub fn recent(&self) -> Percentiles {
-        self.percentiles_of(2)
-    }
-
-    fn percentiles_of(&self, slots: u64) -> Percentiles {
-        let oldest = (self.number() + 1).saturating_sub(slots);
-        let mut all = Histogram::<u32>::new(2).expect("2 significant digits are valid");
-        for slot in self.slots.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            if slot.number >= oldest {
-                all.add(&slot.micros).expect("the sum resizes itself");
-            }
-        }
-        let ms =
-            |quantile| (!all.is_empty()).then(|| all.value_at_quantile(quantile) as f64 / 1000.0);
-        Percentiles { count: all.len(), p50_ms: ms(0.5), p95_ms: ms(0.95), p99_ms: ms(0.99) }
-    }
-
-    fn number(&self) -> u64 {
-        (self.started.elapsed().as_micros() / SLOT.as_micros()) as u64
-    }
-}
+pub use distribution::{BYTES, Bounds, Distribution, SECONDS, Shares};
+pub use http::{Finished, HttpMeter, HttpSeries, RouteMeter};
+pub use kinds::{
+    BreakerState, Closing, Counters, Kind, Method, SignIn, SignInOutcome, WriteOutcome,
+};
+pub use window::{Percentiles, WINDOW, Window};
 
 /// What an access method counts.
 #[derive(Default)]
 pub struct AccessMeter {
     /// Connections opened since the start.
     pub opened: Counter,
-    /// Connections closed since the start.
-    pub closed: Counter,
+    /// Connections closed since the start, by why.
+    pub closed: Counters<Closing>,
     /// Waits for a free connection.
     pub wait: Window,
     /// Times to open one.
@@ -142,17 +60,6 @@ pub struct CacheMeter {
     pub bypassed: Counter,
     /// Times that it failed.
     pub faults: Counter,
-}
-
-/// Whether a circuit breaker lets requests through; the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BreakerState {
-    /// It does.
-    Closed,
-    /// It does not, and is finding out whether it should.
-    HalfOpen,
-    /// It does not.
-    Open,
 }
 
 /// A circuit breaker at one moment.
@@ -194,10 +101,23 @@ pub struct StrategyMeter {
     pub latency: Window,
     /// Answers that came from the database: each is a sign of its life.
     pub from_database: Counter,
+    /// Writes that went through its connections, by what came of them.
+    pub writes: Counters<WriteOutcome>,
     /// Its access method.
     pub access: Arc<AccessMeter>,
     /// Its cache.
     pub cache: Arc<CacheMeter>,
+}
+
+/// What the service counts besides its strategies.
+#[derive(Default)]
+pub struct ServiceMeter {
+    /// Every answer, by route.
+    pub http: HttpMeter,
+    /// What is done about signing in.
+    pub sign_ins: [Counters<SignInOutcome>; SignIn::ALL.len()],
+    /// Connections of clients that are open; absent where nobody listens.
+    pub connections: OnceLock<Gauge>,
 }
 
 /// Lets one event through an interval, so that a fault is warned of and not repeated.
@@ -219,27 +139,6 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_are_within_one_percent() {
-        let window = Window::default();
-        for ms in 1..=1000 {
-            window.record(Duration::from_millis(ms));
-        }
-        let found = window.percentiles();
-        assert_eq!(found.count, 1000);
-        for (value, expected) in
-            [(found.p50_ms, 500.0), (found.p95_ms, 950.0), (found.p99_ms, 990.0)]
-        {
-            let value = value.expect("there are samples");
-            assert!((value - expected).abs() <= expected * 0.01, "{value} for {expected}");
-        }
-    }
-
-    #[test]
-    fn no_samples_are_no_percentiles() {
-        assert_eq!(Window::default().percentiles(), Percentiles::default());
-    }
 
     #[test]
     fn a_throttle_lets_one_through() {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use poem::http::HeaderMap;
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::param::Path;
-use poem_openapi::payload::Json;
+use poem_openapi::payload::{Json, PlainText};
 use poem_openapi::{ApiResponse, OpenApi, Tags};
 
 use super::State;
 use super::answer::{Many, One, Products, Shape, answer};
 use super::error::{Kind, Problem};
 use super::health::{HealthAnswer, Liveness, ReadyAnswer};
+use super::metrics;
 use super::parameters::{ListQuery, NoQuery};
 use super::request::RequestInfo;
 use super::stats::{self, Stats, StrategyInfo};
@@ -164,6 +165,14 @@ impl Api {
         Ok(Json(stats::stats(&self.state)))
     }
 
+    /// The same for Prometheus
+    ///
+    /// Counters since the start, gauges and histograms in its text format; from memory, as `/stats`.
+    #[oai(path = "/metrics", method = "get", operation_id = "metrics", tag = "Tag::Observe")]
+    async fn metrics(&self, _none: NoQuery) -> Result<Metrics, Problem> {
+        Ok(Metrics::Text(PlainText(metrics::metrics(self.state.clone()))))
+    }
+
     /// The state of the service
     ///
     /// Healthy, warning, degraded or critical, since when, why, and what it was judged by; from
@@ -209,6 +218,13 @@ impl Api {
     async fn noop(&self, _none: NoQuery) -> Result<Noop, Problem> {
         Ok(Noop::Done)
     }
+}
+
+#[derive(ApiResponse)]
+enum Metrics {
+    /// Every figure
+    #[oai(status = 200, content_type = "text/plain; version=0.0.4; charset=utf-8")]
+    Text(PlainText<String>),
 }
 
 #[derive(ApiResponse)]

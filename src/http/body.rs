@@ -1,5 +1,6 @@
 //! The bytes of a request's JSON body, bounded in size and time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use poem::http::header;
@@ -8,6 +9,7 @@ use tokio::io::AsyncReadExt;
 
 use super::State;
 use super::error::{Kind, Problem};
+use super::request::RequestInfo;
 
 /// What is too large is read all the same up to this, and thrown away: a client that is still writing does
 /// not see an answer on a connection that closes.
@@ -43,6 +45,7 @@ async fn read(
     if announced.is_some_and(|bytes: usize| bytes > longest) {
         return Err(too_large());
     }
+    let info = request.data::<Arc<RequestInfo>>();
     let unreadable = |_| Problem::new(Kind::BadRequest, "The body ended before it was whole.");
     let mut reader = body
         .take()
@@ -53,6 +56,9 @@ async fn read(
         let count = reader.read(&mut chunk).await.map_err(unreadable)?;
         if count == 0 {
             break;
+        }
+        if let Some(info) = info {
+            info.has_read(count);
         }
         if dropped == 0 && bytes.len() + count <= most {
             bytes.extend_from_slice(&chunk[..count]);
@@ -72,7 +78,7 @@ pub(super) async fn read_in_time(
     body: &mut RequestBody,
     bounds: (usize, &[&str]),
 ) -> Result<Vec<u8>, Problem> {
-    let state = request.data::<std::sync::Arc<State>>();
+    let state = request.data::<Arc<State>>();
     let limit =
         state.map_or(Duration::from_secs(30), |state| state.config.load().server.request_timeout);
     let bytes = tokio::time::timeout(limit, read(request, body, bounds)).await;

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use poem::http::{HeaderValue, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::Json;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::error::{Kind, Problem};
 use super::health::{Liveness, Phase, ReadyAnswer};
@@ -23,12 +24,19 @@ pub struct Front {
     initial: config::Server,
     service: OnceLock<Service>,
     draining: AtomicBool,
+    /// Connections of clients.
+    connections: Gauge,
 }
 
 impl Front {
     /// One without a service: `/health/live` is answered, everything else is told to come back.
     pub fn new(settings: config::Server) -> Self {
-        Self { initial: settings, service: OnceLock::new(), draining: AtomicBool::new(false) }
+        Self {
+            initial: settings,
+            service: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            connections: Gauge::default(),
+        }
     }
 
     /// The settings of the server as they are now.
@@ -39,8 +47,15 @@ impl Front {
         }
     }
 
+    /// A connection of a client is open until what is returned is dropped.
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
     /// From now on `service` answers.
     pub fn open(&self, service: Service) {
+        service.counts_connections(&self.connections);
         if self.service.set(service).is_ok() && self.draining.load(Ordering::SeqCst) {
             self.drain();
         }
@@ -64,7 +79,7 @@ impl Front {
         let mut response = match self.service.get() {
             Some(service) => service.call(request, local, remote).await,
             None => {
-                let info = RequestInfo::of(&request, remote.ip().to_canonical());
+                let info = RequestInfo::of(&request, remote.ip().to_canonical(), None);
                 let response = starting(&info);
                 finish(response, info)
             }
@@ -73,6 +88,15 @@ impl Front {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// A connection of a client.
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

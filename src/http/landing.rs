@@ -11,6 +11,9 @@ use poem::{Endpoint, IntoEndpoint, Response, Route};
 use super::spec::{self, Spec};
 use super::{State, page, reports};
 
+/// What is served besides the API.
+pub(super) const PAGES: [&str; 4] = ["/", "/report", "/docs", "/openapi.json"];
+
 /// `<!-- report -->` in it is replaced by the link to the lab's newest report.
 const LANDING: &str = include_str!("landing.html");
 

@@ -11,6 +11,7 @@ mod front;
 mod health;
 mod landing;
 mod live;
+mod metrics;
 mod negotiate;
 mod observed;
 mod orders_api;
@@ -38,7 +39,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
-pub use front::Front;
+pub use front::{Connected, Front};
 pub use health::{Health, Watching};
 pub use live::{Attempt, Following, Outcome};
 pub use observed::Observed;
@@ -51,7 +52,7 @@ pub use spec::{openapi_json, openapi_yaml};
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::encode::Budget;
-use crate::observe::Throttle;
+use crate::observe::{ServiceMeter, Throttle};
 use crate::store::write::Categories;
 use crate::store::{Strategies, Versions};
 
@@ -67,6 +68,8 @@ pub struct State {
     pub rate_limit: ArcSwap<RateLimit>,
     /// Requests that it refused since the start.
     pub rate_limited: Counter,
+    /// What is counted besides the strategies.
+    pub meter: ServiceMeter,
     /// Which answers of before a write are old.
     pub versions: Arc<Versions>,
     /// Who may write, read once a request.

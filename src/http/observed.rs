@@ -166,6 +166,6 @@ impl Drop for Observed {
             Outcome::Aborted => Some("client left"),
             Outcome::BrokenOff => Some("broke off"),
         };
-        self.info.log(Some((self.status, self.sent)), outcome);
+        self.info.over(Some((self.status, self.sent)), outcome);
     }
 }

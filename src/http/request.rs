@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use poem::http::{HeaderMap, Method, StatusCode};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::observe::StrategyMeter;
+use crate::observe::{Finished, Method as CountedMethod, RouteMeter, StrategyMeter};
 use crate::store::CacheStatus;
 
 /// One request, from its arrival to the last byte of its answer. Handlers note in it which
@@ -19,11 +19,22 @@ pub(super) struct RequestInfo {
     pub client: IpAddr,
     pub started: Instant,
     pub answered: OnceLock<Answered>,
+    /// Where it is counted.
+    route: Option<Arc<RouteMeter>>,
+    /// Bytes of its head, and of as much of its body as was read.
+    received: AtomicU64,
 }
 
+/// The status of a request whose client left before the answer began, as nginx has it.
+const CLIENT_LEFT: u16 = 499;
+
 impl RequestInfo {
-    /// A request of `client` that has just arrived, which is logged.
-    pub fn of<B>(request: &hyper::Request<B>, client: IpAddr) -> Arc<Self> {
+    /// A request of `client` that has just arrived, which is logged, and counted as one of `route`.
+    pub fn of<B>(
+        request: &hyper::Request<B>,
+        client: IpAddr,
+        route: Option<Arc<RouteMeter>>,
+    ) -> Arc<Self> {
         let info = Self {
             id: request_id(request.headers()),
             method: request.method().clone(),
@@ -31,6 +42,8 @@ impl RequestInfo {
             client,
             started: Instant::now(),
             answered: OnceLock::new(),
+            route,
+            received: AtomicU64::new(head_bytes(request)),
         };
         tracing::debug!(
             target: "poolwise::arrival",
@@ -42,10 +55,25 @@ impl RequestInfo {
         Arc::new(info)
     }
 
-    /// The log line of a request that is over: with the status and the bytes of the body that went
-    /// out, if an answer began, and how it ended where that was not as it should.
-    pub fn log(&self, answer: Option<(StatusCode, u64)>, outcome: Option<&'static str>) {
+    /// Notes that so many bytes of its body were read.
+    pub fn has_read(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The request is over: it is counted, and has its log line, with the status and the bytes of the body
+    /// that went out, if an answer began, and how it ended where that was not as it should.
+    pub fn over(&self, answer: Option<(StatusCode, u64)>, outcome: Option<&'static str>) {
         let answered = self.answered.get();
+        if let Some(route) = &self.route {
+            route.record(&Finished {
+                method: CountedMethod::of(self.method.as_str()),
+                status: answer.map_or(CLIENT_LEFT, |(status, _)| status.as_u16()),
+                strategy: answered.map(|answered| &answered.strategy),
+                took: self.started.elapsed(),
+                received: self.received.load(Ordering::Relaxed),
+                sent: answer.map_or(0, |(_, sent)| sent),
+            });
+        }
         tracing::info!(
             target: "poolwise::answer",
             request_id = &*self.id,
@@ -68,6 +96,17 @@ pub(super) struct Answered {
     pub strategy: Arc<str>,
     pub meter: Arc<StrategyMeter>,
     pub cache: Option<CacheStatus>,
+}
+
+/// The bytes of a request's head, as HTTP/1.1 writes it.
+fn head_bytes<B>(request: &hyper::Request<B>) -> u64 {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let first = request.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() + ": \r\n".len()
+    };
+    let lines: usize = request.headers().iter().map(line).sum();
+    (first + lines + "\r\n".len()) as u64
 }
 
 /// The client's `X-Request-Id` if it is harmless, or a new one.

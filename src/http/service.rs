@@ -11,9 +11,11 @@ use poem::http::uri::Scheme;
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, EndpointExt, Request, Response};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::cors::Cors;
 use super::error::{Kind, Problem, problem_of};
+use super::metrics::Paths;
 use super::observed::Observed;
 use super::rate_limit::{Allowance, counts};
 use super::request::RequestInfo;
@@ -28,6 +30,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     routes: BoxEndpoint<'static>,
     spec: Spec,
+    paths: Paths,
     state: Arc<State>,
 }
 
@@ -38,7 +41,15 @@ impl Service {
     pub fn new(state: Arc<State>) -> Self {
         let spec = Spec::new();
         let routes = landing::routes(state.clone(), &spec).map_to_response().boxed();
-        Self(Arc::new(Inner { routes, spec, state }))
+        let patterns = spec.patterns().chain(landing::PAGES.map(str::to_owned));
+        let paths = Paths::new(patterns, &state.meter.http);
+        Self(Arc::new(Inner { routes, spec, paths, state }))
+    }
+
+    /// `/metrics` tells this gauge of connections.
+    pub(super) fn counts_connections(&self, gauge: &Gauge) {
+        // It is opened once.
+        let _ = self.0.state.meter.connections.set(gauge.clone());
     }
 
     /// Answers one request. Every answer, also to a panic, has a request id and a log line.
@@ -49,7 +60,8 @@ impl Service {
         remote: SocketAddr,
     ) -> hyper::Response<Observed> {
         let client = self.0.state.rate_limit.load().client(remote, request.headers());
-        let info = RequestInfo::of(&request, client);
+        let route = self.0.paths.of(request.uri().path());
+        let info = RequestInfo::of(&request, client, Some(route.clone()));
         let cors = Cors::of(&self.0.state.config.load().server.cors_origins, request.headers());
         let (early, allowance) = self.0.at_the_door(&request, &cors, &info);
         let mut response = match early {
@@ -163,7 +175,7 @@ struct Unanswered(Option<Arc<RequestInfo>>);
 impl Drop for Unanswered {
     fn drop(&mut self) {
         if let Some(info) = &self.0 {
-            info.log(None, Some("client left before the answer"));
+            info.over(None, Some("client left before the answer"));
         }
     }
 }

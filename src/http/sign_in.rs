@@ -15,7 +15,8 @@ use super::request::RequestInfo;
 use super::signed_in::{SignedIn, problem_of};
 use crate::auth::{Auth, AuthError, Database, Name, Password, RefreshToken};
 use crate::catalogue::{Invalid, Reader, below};
-use crate::store::write;
+use crate::observe::{Kind as _, SignIn, SignInOutcome};
+use crate::store::{ErrorKind, write};
 
 /// The endpoints, over what every request can see.
 pub(super) struct SignInApi {
@@ -156,11 +157,15 @@ enum Ended {
 }
 
 impl SignInApi {
+    fn count(&self, what: SignIn, outcome: SignInOutcome) {
+        self.state.meter.sign_ins[what.index()].inc(outcome);
+    }
+
     /// Runs `work` in a task of its own, until the request's deadline: a client that leaves ends nothing
     /// half-way, and neither does a service that stops.
     async fn run<T, F>(
         &self,
-        info: &Arc<RequestInfo>,
+        (what, info): (SignIn, &Arc<RequestInfo>),
         work: impl FnOnce(Arc<Auth>, Database) -> F,
     ) -> Result<T, Problem>
     where
@@ -170,16 +175,30 @@ impl SignInApi {
         let (auth, database) = (self.state.auth.load_full(), self.state.users(info));
         let (deadline, committing) = (database.deadline(), database.committing());
         let done = tokio::time::timeout_at(deadline.into(), work(auth, database));
-        match write::spawn(done).await {
-            Ok(Ok(done)) => done.map_err(|error| problem_of(error, info)),
-            Ok(Err(_)) if committing.load(Ordering::Relaxed) => {
+        let done = match write::spawn(done).await {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        self.count(what, done.as_ref().map_or(SignInOutcome::Failed, outcome));
+        match done {
+            Ok(done) => done.map_err(|error| problem_of(error, info)),
+            Err(_) if committing.load(Ordering::Relaxed) => {
                 let why = "the request's deadline passed during a commit".into();
                 Err(problem_of(AuthError::Unknown(why), info))
             }
-            Ok(Err(_)) => {
-                Err(Problem::new(Kind::Timeout, "It was not done in time. Try again later."))
-            }
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            Err(_) => Err(Problem::new(Kind::Timeout, "It was not done in time. Try again later.")),
+        }
+    }
+}
+
+fn outcome<T>(done: &Result<T, AuthError>) -> SignInOutcome {
+    match done {
+        Ok(_) => SignInOutcome::Done,
+        Err(AuthError::Unauthorized(_) | AuthError::WrongCredentials) => SignInOutcome::Refused,
+        Err(AuthError::Store(error)) if error.kind() == ErrorKind::Taken => SignInOutcome::Refused,
+        Err(AuthError::TooManyFailures { .. } | AuthError::Saturated) => SignInOutcome::Limited,
+        Err(AuthError::Unavailable(_) | AuthError::Unknown(_) | AuthError::Store(_)) => {
+            SignInOutcome::Failed
         }
     }
 }
@@ -208,7 +227,7 @@ impl SignInApi {
         let register = |auth: Arc<Auth>, database| async move {
             auth.register(&database, name, password).await
         };
-        let made = self.run(asked.info, register).await?;
+        let made = self.run((SignIn::Register, asked.info), register).await?;
         let created_at = crate::encode::timestamp(made.created_at);
         let name = made.name.as_str().into();
         Ok(Made::User(Json(User { id: made.id, name, created_at })))
@@ -229,7 +248,7 @@ impl SignInApi {
         let login = move |auth: Arc<Auth>, database| async move {
             auth.sign_in(&database, client, (&name, password)).await
         };
-        self.run(asked.info, login).await.map(tokens)
+        self.run((SignIn::Login, asked.info), login).await.map(tokens)
     }
 
     /// New tokens
@@ -242,10 +261,13 @@ impl SignInApi {
         asked: Asked<'_>,
         body: Sent<Refreshing>,
     ) -> Result<Json<Tokens>, Problem> {
-        let old = body.value.0.ok_or_else(|| Problem::unauthorized(super::error::SIGN_IN))?;
+        let Some(old) = body.value.0 else {
+            self.count(SignIn::Refresh, SignInOutcome::Refused);
+            return Err(Problem::unauthorized(super::error::SIGN_IN));
+        };
         let refresh =
             move |auth: Arc<Auth>, database| async move { auth.refresh(&database, &old).await };
-        self.run(asked.info, refresh).await.map(tokens)
+        self.run((SignIn::Refresh, asked.info), refresh).await.map(tokens)
     }
 
     /// Sign out
@@ -260,6 +282,6 @@ impl SignInApi {
     ) -> Result<Ended, Problem> {
         let logout =
             move |auth: Arc<Auth>, database| async move { auth.sign_out(&database, who.0).await };
-        self.run(asked.info, logout).await.map(|()| Ended::Done)
+        self.run((SignIn::Logout, asked.info), logout).await.map(|()| Ended::Done)
     }
 }

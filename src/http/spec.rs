@@ -41,6 +41,11 @@ impl Spec {
         Self { json, paths }
     }
 
+    /// Every path of the API, with `{name}` for what varies.
+    pub fn patterns(&self) -> impl Iterator<Item = String> {
+        self.paths.iter().map(|(template, _)| template.join("/"))
+    }
+
     /// The methods that a path of the API answers to; `None` for other paths.
     pub fn methods(&self, path: &str) -> Option<&str> {
         let wanted: Vec<&str> = path.split('/').collect();

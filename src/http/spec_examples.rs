@@ -170,6 +170,9 @@ fn example(path: &str, status: &str) -> Option<Value> {
                 "connected_clients": 5,
             },
         }),
+        "/metrics" => json!(
+            "# HELP poolwise_pool_in_use Connections that serve a request.\n# TYPE poolwise_pool_in_use gauge\npoolwise_pool_in_use{strategy=\"cached\"} 1\n"
+        ),
         path if path.contains("products") => json!([product]),
         path => return sign_in_spec::answer(path),
     })

@@ -7,7 +7,7 @@ use poem_openapi::Object;
 
 use super::State;
 use super::live::ConfigStats;
-use crate::observe::{BreakerState, BreakerView, Percentiles};
+use crate::observe::{BreakerView, Kind, Percentiles};
 use crate::store::{RemoteView, Strategy};
 
 /// The process, its strategies and what they depend on. Counters are since the start, percentiles
@@ -44,18 +44,18 @@ pub(super) struct Stats {
 pub(super) struct InvalidationStats {
     /// Categories, or "all", that a write of this process changed and that Redis could not be told of
     /// yet; lists that depend on them come from the database until it is.
-    queued: u64,
+    pub queued: u64,
     /// Seconds since Redis could not be told; null where nothing is queued.
-    queued_seconds: Option<f64>,
+    pub queued_seconds: Option<f64>,
     /// Whether this process hears of what other replicas change; if not, strategies of `tiered` ask Redis
     /// for each answer. Null where no strategy has to hear of it.
-    hears: Option<bool>,
+    pub hears: Option<bool>,
     /// How often it did not hear of it any more, since the start; null as above.
-    lost: Option<u64>,
+    pub lost: Option<u64>,
 }
 
 impl InvalidationStats {
-    fn of(remotes: &[RemoteView]) -> Self {
+    pub(super) fn of(remotes: &[RemoteView]) -> Self {
         let since = remotes.iter().filter_map(|remote| remote.since).min();
         let hearing = || remotes.iter().filter_map(|remote| remote.hearing);
         let any = hearing().next().is_some();
@@ -187,13 +187,8 @@ pub(super) struct BreakerStats {
 
 impl From<BreakerView> for BreakerStats {
     fn from(view: BreakerView) -> Self {
-        let state = match view.state {
-            BreakerState::Closed => "closed",
-            BreakerState::HalfOpen => "half-open",
-            BreakerState::Open => "open",
-        };
         Self {
-            state: state.into(),
+            state: view.state.name().into(),
             since_seconds: view.since.map(|since| round(since.elapsed().as_secs_f64())),
             opened: view.opened,
             refused: view.refused,

@@ -90,7 +90,7 @@ fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let front = front.clone();
+    let (front, connected) = (front.clone(), front.connected());
     let answer = service_fn(move |request| {
         let front = front.clone();
         async move { Ok::<_, Infallible>(front.call(request, local, remote).await) }
@@ -105,6 +105,6 @@ fn serve_connection(
         if let Err(error) = connection.await {
             tracing::debug!(%error, client = %remote, "a connection ended early");
         }
-        drop(place);
+        drop((place, connected));
     });
 }

@@ -82,6 +82,7 @@ pub async fn prepare(
         strategies: ArcSwap::from_pointee(strategies),
         rate_limit: ArcSwap::from_pointee(RateLimit::new(&config.rate_limit)),
         rate_limited: Default::default(),
+        meter: Default::default(),
         health: Health::new(&config),
         config: ArcSwap::from_pointee(config),
         following: ArcSwap::from_pointee(following),

@@ -28,6 +28,7 @@ mod invalidation;
 mod lab;
 mod leases;
 mod live;
+mod metrics;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod overload;

@@ -22,9 +22,9 @@ use tokio_util::task::AbortOnDropHandle;
 use self::judge::{Facts, judge};
 use self::ping::{Down, Pinger, Seen};
 use self::pools::{Pool, Pools};
-use self::report::{Checks, DatabaseCheck, RedisCheck, Status, ms, utc};
+use self::report::{Checks, DatabaseCheck, RedisCheck, ms, utc};
 pub(super) use self::report::{
-    HealthAnswer, Liveness, Phase, ReadyAnswer, Report, State as HealthState,
+    HealthAnswer, Liveness, Phase, ReadyAnswer, Report, State as HealthState, Status,
 };
 use super::State;
 use crate::config::{self, Config, DatabaseUrl};

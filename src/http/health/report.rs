@@ -24,6 +24,10 @@ pub(in crate::http) enum State {
 }
 
 impl State {
+    /// All of them, the best first.
+    pub const ALL: &'static [Self] =
+        &[Self::Healthy, Self::Warning, Self::Degraded, Self::Critical];
+
     /// Its name in answers and in the log.
     pub fn name(self) -> &'static str {
         match self {
@@ -38,7 +42,7 @@ impl State {
 /// A dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename = "DependencyStatus", rename_all = "kebab-case")]
-pub(super) enum Status {
+pub(in crate::http) enum Status {
     /// It answers.
     Up,
     /// It answers, and takes longer than `health.database_latency_warning`.
@@ -51,12 +55,28 @@ pub(super) enum Status {
     Unused,
 }
 
+impl Status {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Up, Self::Slow, Self::Full, Self::Down, Self::Unused];
+
+    /// Its name in metrics: the one in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Up => "up",
+            Status::Slow => "slow",
+            Status::Full => "full",
+            Status::Down => "down",
+            Status::Unused => "unused",
+        }
+    }
+}
+
 /// The state of the service, why, and what it was judged by.
 #[derive(Debug, Object)]
 #[oai(rename = "Health")]
 pub(in crate::http) struct Report {
     /// The worst that holds.
-    pub(super) status: State,
+    pub(in crate::http) status: State,
     /// When this was answered, in UTC.
     pub(super) timestamp: String,
     /// Since when the status holds.
@@ -64,15 +84,15 @@ pub(in crate::http) struct Report {
     /// Why it is not healthy, the worst first, each a sentence; empty when it is.
     pub(super) reasons: Vec<String>,
     /// Whether `/health/ready` says so.
-    pub(super) ready: bool,
+    pub(in crate::http) ready: bool,
     /// What was looked at.
-    pub(super) checks: Checks,
+    pub(in crate::http) checks: Checks,
 }
 
 /// What was looked at, within the last second.
 #[derive(Debug, Object)]
 #[oai(rename = "HealthChecks")]
-pub(super) struct Checks {
+pub(in crate::http) struct Checks {
     /// The database of `database.url`.
     pub database: DatabaseCheck,
     /// The databases of strategies with a `database_url` of their own.
@@ -85,7 +105,7 @@ pub(super) struct Checks {
 
 /// A database.
 #[derive(Debug, Object)]
-pub(super) struct DatabaseCheck {
+pub(in crate::http) struct DatabaseCheck {
     /// The key of its URL in the configuration.
     pub key: String,
     /// `up`, `slow`, `full` or `down`.
@@ -100,7 +120,7 @@ pub(super) struct DatabaseCheck {
 
 /// Redis.
 #[derive(Debug, Object)]
-pub(super) struct RedisCheck {
+pub(in crate::http) struct RedisCheck {
     /// `up`, `down` or `unused`.
     pub status: Status,
     /// Time of the last PING, in milliseconds; null when it had no answer.
@@ -111,7 +131,7 @@ pub(super) struct RedisCheck {
 
 /// The connections of all fixed pools of this process together, and of each strategy.
 #[derive(Debug, Object)]
-pub(super) struct PoolsCheck {
+pub(in crate::http) struct PoolsCheck {
     #[oai(flatten)]
     pub sum: Connections,
     /// All replicas together; null unless `server.replicas` is above 1.
@@ -122,7 +142,7 @@ pub(super) struct PoolsCheck {
 
 /// All replicas together, as far as one of them can know.
 #[derive(Debug, Object)]
-pub(super) struct Fleet {
+pub(in crate::http) struct Fleet {
     /// `server.replicas`.
     replicas: u32,
     /// Connections of the fixed pools of all replicas.
@@ -133,9 +153,9 @@ pub(super) struct Fleet {
 
 /// The connections of a strategy.
 #[derive(Debug, Object)]
-pub(super) struct PoolCheck {
+pub(in crate::http) struct PoolCheck {
     /// The strategy.
-    strategy: String,
+    pub strategy: String,
     /// Whether it holds a fixed number of connections, so that it counts in the sums.
     fixed: bool,
     #[oai(flatten)]
@@ -144,12 +164,12 @@ pub(super) struct PoolCheck {
     /// without any.
     wait_p95_ms: Option<f64>,
     /// For how long somebody has waited without a break; null when nobody waits.
-    waiting_for_seconds: Option<f64>,
+    pub waiting_for_seconds: Option<f64>,
 }
 
 /// Connections.
 #[derive(Debug, Default, Object)]
-pub(super) struct Connections {
+pub(in crate::http) struct Connections {
     /// Connections that there can be.
     size: u64,
     /// Open and free.

@@ -24,7 +24,7 @@ pub use transaction::Transaction;
 use super::backend::{Backend, Boundary, Command, Connection, Done, Ran};
 use super::{ErrorKind, RequestContext, StoreError};
 use crate::config::Database;
-use crate::observe::{AccessGauges, AccessMeter};
+use crate::observe::{AccessGauges, AccessMeter, Closing};
 use crate::query::ProductQuery;
 use crate::rows::{Failed, Guard, RowStream};
 
@@ -268,7 +268,11 @@ impl Guard for Lease {
     fn finished(self: Box<Self>) {}
 
     fn abandoned(mut self: Box<Self>) {
-        let cancel = self.held.connection().cancel();
+        let connection = self.held.connection();
+        let cancel = connection.cancel();
+        if self.abandon != Abandon::Drain {
+            connection.closes(Closing::Abandoned);
+        }
         match self.abandon {
             // Its place is free at once. The connection stays until the server has heard, because a
             // pooler forgets whose statement it was when the client is gone.
@@ -313,11 +317,18 @@ pub async fn cancelled() {
 struct Counted {
     connection: Box<dyn Connection>,
     meter: Arc<AccessMeter>,
+    /// Why it is about to be closed, where somebody has said so.
+    closes: Option<Closing>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.meter.closed.inc();
+        let why = match self.closes {
+            _ if self.is_closed() => Closing::Broken,
+            Some(why) => why,
+            None => Closing::Unneeded,
+        };
+        self.meter.closed.inc(why);
     }
 }
 
@@ -354,6 +365,10 @@ impl Connection for Counted {
         self.connection.cancel()
     }
 
+    fn closes(&mut self, why: Closing) {
+        self.closes = Some(why);
+    }
+
     fn share(&self) -> Option<Box<dyn Connection>> {
         self.connection.share()
     }
@@ -376,5 +391,5 @@ pub async fn connect(
     })??;
     meter.opened.inc();
     meter.connect.record(started.elapsed());
-    Ok(Box::new(Counted { connection, meter: meter.clone() }))
+    Ok(Box::new(Counted { connection, meter: meter.clone(), closes: None }))
 }

@@ -19,6 +19,7 @@ pub use command::{Bind, Boundary, Command, Datum, Done, Kind};
 
 use super::StoreError;
 use crate::config;
+use crate::observe::Closing;
 use crate::query::ProductQuery;
 use crate::rows::{Cell, Failed, RowSource};
 
@@ -127,6 +128,9 @@ pub trait Connection: Send {
 
     /// Stops the running statement from outside, within a bounded time.
     fn cancel(&self) -> BoxFuture<'static, ()>;
+
+    /// Notes why it is about to be closed, for whoever counts that.
+    fn closes(&mut self, _why: Closing) {}
 
     /// Another handle to this connection, on which a statement can be sent before the rows of the
     /// last have come; `None` where the protocol has no such thing. Rows come in the order of

@@ -87,6 +87,7 @@ pub(super) struct Forget {
 
 impl Work for Forget {
     type Done = u64;
+    const COUNTED: bool = false;
 
     async fn run(&self, transaction: &mut Transaction) -> Result<Worked<u64>, Refusal> {
         let binds = [Bind::Timestamp(self.before)];

@@ -25,7 +25,7 @@ use super::access::{Access, Transaction};
 use super::backend::{Command, Done};
 use super::{Breaker, RequestContext, StoreError, Strategy, Tag, Versions};
 use crate::catalogue::{NewOrder, NewProduct};
-use crate::observe::StrategyMeter;
+use crate::observe::{StrategyMeter, WriteOutcome};
 use transact::{is_worth_another, transact};
 
 /// Why a write did not take place.
@@ -75,6 +75,9 @@ pub struct Shortage {
 trait Work: Send + Sync + 'static {
     /// What it leads to.
     type Done: Send + 'static;
+
+    /// Whether a client asked for it.
+    const COUNTED: bool = true;
 
     /// Runs every statement.
     fn run(
@@ -248,7 +251,13 @@ impl Catalogue {
     /// Runs `work` to its end, whether somebody waits for it or not.
     async fn run<W: Work>(&self, work: W, context: &RequestContext) -> Result<W::Done, Refusal> {
         let (catalogue, context) = (self.clone(), context.clone());
-        let task = WRITING.spawn(async move { transact(&catalogue, &work, &context).await });
+        let task = WRITING.spawn(async move {
+            let done = transact(&catalogue, &work, &context).await;
+            if W::COUNTED {
+                catalogue.meter.writes.inc(outcome(&done));
+            }
+            done
+        });
         task.await.unwrap_or_else(|panicked| {
             let detail = format_args!("a write panicked: {panicked}");
             Err(Refusal::Failed(StoreError::new(super::ErrorKind::Internal, detail)))
@@ -273,6 +282,15 @@ impl Catalogue {
             self.suspect(error);
         }
         done
+    }
+}
+
+fn outcome<T>(done: &Result<T, Refusal>) -> WriteOutcome {
+    match done {
+        Ok(_) => WriteOutcome::Done,
+        Err(Refusal::Failed(_)) => WriteOutcome::Failed,
+        Err(Refusal::Unknown(_)) => WriteOutcome::Unknown,
+        Err(_) => WriteOutcome::Refused,
     }
 }
 

@@ -7,7 +7,7 @@ use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 
 use super::handover::{Generation, Lineage, Member};
 use crate::config::Recycle;
-use crate::observe::AccessMeter;
+use crate::observe::{AccessMeter, Closing};
 use crate::store::access::connect;
 use crate::store::backend::{Backend, Connection};
 use crate::store::{ErrorKind, StoreError};
@@ -81,6 +81,14 @@ impl Pooled {
         self.used_at = Instant::now();
     }
 
+    /// Asks the server for a sign of life. A connection that fails it, or is dropped before, is broken.
+    pub async fn verify(&mut self) -> Result<(), StoreError> {
+        self.connection.closes(Closing::Broken);
+        self.connection.check().await?;
+        self.connection.closes(Closing::Unneeded);
+        Ok(())
+    }
+
     /// Time since then.
     pub fn idle_for(&self) -> Duration {
         self.used_at.elapsed()
@@ -116,7 +124,7 @@ impl Manager for Connections {
         }
         match self.recycle {
             Recycle::Fast => Ok(()),
-            Recycle::Verified => pooled.connection.check().await.map_err(RecycleError::Backend),
+            Recycle::Verified => pooled.verify().await.map_err(RecycleError::Backend),
         }
     }
 }

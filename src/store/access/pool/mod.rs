@@ -229,7 +229,7 @@ impl Access for Pooled {
             loop {
                 let (lender, mut object) = self.0.object(context, started).await?;
                 let limit = context.remaining(lender.timeouts.recycle.unwrap_or(Duration::MAX));
-                match tokio::time::timeout(limit, object.connection.check()).await {
+                match tokio::time::timeout(limit, object.verify()).await {
                     Ok(Ok(())) => return Ok(lender.lend(object, started)),
                     // Its place is free: in the end a new connection is made for it.
                     _ => drop(Object::take(object)),

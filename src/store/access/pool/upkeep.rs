@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 
 use super::connections::{Connections, Pooled};
 use super::store_error;
+use crate::observe::Closing;
 use crate::store::StoreError;
 
 /// Time between two rounds.
@@ -85,14 +86,16 @@ impl Upkeep {
         mut object: Object<Connections>,
     ) -> Result<(), StoreError> {
         if object.is_overdue() {
-            *object = pool.manager().create().await?;
+            let fresh = pool.manager().create().await?;
+            object.connection.closes(Closing::Expired);
+            *object = fresh;
             return Ok(());
         }
         if !self.is_quiet(&object) {
             return Ok(());
         }
         let limit = self.timeouts.recycle.unwrap_or(INTERVAL);
-        match tokio::time::timeout(limit, object.connection.check()).await {
+        match tokio::time::timeout(limit, object.verify()).await {
             Ok(Ok(())) => object.is_used(),
             _ => drop(Object::take(object)),
         }
