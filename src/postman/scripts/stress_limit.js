@@ -1,0 +1,4 @@
+const limit = pm.variables.get("stressLimit");
+if (limit) {
+    pm.request.addQueryParams(`limit=${limit}`);
+}
