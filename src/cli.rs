@@ -3,6 +3,7 @@
 mod auth;
 mod db;
 mod exported;
+mod help;
 mod lab;
 mod shell;
 mod users;
@@ -28,23 +29,9 @@ use crate::store::{Backends, ErrorKind, StoreError};
 use crate::version::VERSION;
 use crate::{seed, server};
 
-const MORE: &str = "\
-Exit codes:
-  0    done
-  1    something that it depends on failed; of a check, what it looked for was found
-  2    the command line or the configuration is wrong: try again after a change
-  3    lab run: a figure is beyond its critical value
-  130  ended at once by a second Ctrl-C
-
-Environment:
-  POOLWISE__SECTION__KEY  a key of the configuration, over the files: POOLWISE__DATABASE__POOL_SIZE=4
-  NO_COLOR                when it is not empty, nothing is coloured; elsewhere terminals are, and nothing else
-
-docs/CLI.md has more.";
-
 /// Direct, pooled or cached? One query, three ways, on your own database.
 #[derive(Debug, Parser)]
-#[command(name = "poolwise", version = VERSION, max_term_width = 100, after_long_help = MORE)]
+#[command(name = "poolwise", version = VERSION, max_term_width = 100, after_long_help = help::more())]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

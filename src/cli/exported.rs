@@ -46,7 +46,10 @@ pub(super) fn openapi(command: &OpenApi) -> Result<(), Failure> {
         print!("{text}");
         return Ok(());
     }
-    let anew = format!("`poolwise openapi > {}` and `poolwise openapi --yaml > {}`", OPENAPI[0], OPENAPI[1]);
+    let anew = format!(
+        "`poolwise openapi > {}` and `poolwise openapi --yaml > {}`",
+        OPENAPI[0], OPENAPI[1]
+    );
     for (path, current) in OPENAPI.iter().zip([http::openapi_json(), http::openapi_yaml()]) {
         compare(Path::new(path), &current, &anew)?;
     }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
 
+use super::help::{ENVIRONMENT, EXIT_CODES};
 use super::{Cli, Failure};
 
 #[derive(Debug, Args)]
@@ -69,8 +71,24 @@ impl Page {
 
     fn text(&self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        let title = self.name.to_uppercase();
-        Man::new(self.command.clone()).title(title).render(&mut text)?;
+        // That of poolwise itself has sections of their own instead.
+        let command = self.command.clone().after_long_help(None).after_help(None);
+        let page = Man::new(command).title(&*self.name);
+        page.render(&mut text)?;
+        let mut more = Roff::new();
+        if self.name == "poolwise" {
+            for (heading, lines) in
+                [("EXIT STATUS", &EXIT_CODES[..]), ("ENVIRONMENT", &ENVIRONMENT)]
+            {
+                more.control("SH", [heading]);
+                for (name, meaning) in lines {
+                    more.control("TP", []).text([bold(*name)]).text([roman(*meaning)]);
+                }
+            }
+        } else {
+            more.control("SH", ["SEE ALSO"]).text([bold("poolwise"), roman("(1)")]);
+        }
+        more.to_writer(&mut text)?;
         Ok(text)
     }
 }

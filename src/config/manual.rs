@@ -50,14 +50,17 @@ fn key_and_value(line: &str) -> Option<(&str, toml::Value)> {
 /// Lines as running text; those that are indented stay lines of their own.
 fn text_of(lines: &[&str]) -> String {
     let mut text = String::new();
+    let mut was_indented = false;
     for line in lines {
-        let sign = match () {
-            () if text.is_empty() => "",
-            () if line.starts_with("  ") => "\n",
-            () => " ",
+        let indented = line.starts_with("  ");
+        let sign = match (text.is_empty(), indented || was_indented) {
+            (true, _) => "",
+            (_, true) => "\n",
+            (_, false) => " ",
         };
         text += sign;
         text += line.trim_end();
+        was_indented = indented;
     }
     match text.strip_prefix("(restart) ") {
         Some(rest) => format!("{rest} A change takes effect at the next start."),

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 /// The id of what has this name: always the same (RFC 9562, section 5.5).
 pub(super) fn id(name: &str) -> String {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:poolwise:postman:{name}").as_bytes()).to_string()
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:poolwise:postman:{name}").as_bytes())
+        .to_string()
 }
 
 /// Gives each folder and request an id, after the names on the way to it.
@@ -113,7 +114,8 @@ impl Request {
         request.insert("header".into(), headers.into());
         if let Some(body) = &self.body {
             let options = json!({ "raw": { "language": "json" } });
-            request.insert("body".into(), json!({ "mode": "raw", "raw": body, "options": options }));
+            request
+                .insert("body".into(), json!({ "mode": "raw", "raw": body, "options": options }));
         }
         request.insert("url".into(), self.url());
         if !self.description.is_empty() {
@@ -129,8 +131,7 @@ impl Request {
             }
             _ => segment.to_owned(),
         };
-        let path: Vec<String> =
-            self.path.trim_start_matches('/').split('/').map(segment).collect();
+        let path: Vec<String> = self.path.trim_start_matches('/').split('/').map(segment).collect();
         let sent = self.query.iter().filter(|pair| !pair.disabled);
         let sent: Vec<String> = sent.map(|p| format!("{}={}", p.key, p.value)).collect();
         let sign = if sent.is_empty() { "" } else { "?" };

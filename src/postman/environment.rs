@@ -13,16 +13,8 @@ pub(super) fn both() -> [Value; 2] {
 }
 
 fn environment(name: &str, url: &str) -> Value {
-    let value = |(key, value): (&str, &str)| {
-        json!({ "key": key, "value": value, "type": "default", "enabled": true })
-    };
-    let values = [
-        ("baseUrl", url),
-        ("category", "electronics"),
-        ("matchingRows", "21000"),
-        ("stressSeconds", "60"),
-        ("stressLimit", ""),
-    ];
+    let value = |(key, value): (&str, &str)| json!({ "key": key, "value": value, "type": "default", "enabled": true });
+    let values = [("baseUrl", url), ("category", "electronics"), ("matchingRows", "21000")];
     json!({
         "id": id(name),
         "name": name,

@@ -74,8 +74,6 @@ fn collection(document: &Value) -> Result<Value, Undocumented> {
         ("etag", "*", "Set by Make a product and One product. `*`: the product as it is."),
         ("category", "electronics", "What contract and stress ask for: 35 % of the products."),
         ("matchingRows", "21000", "How many products that is: 7 of every 20. 21,000 of 60,000."),
-        ("stressSeconds", "60", "How long stress goes on."),
-        ("stressLimit", "", "At most so many products an answer of stress; empty: all that match."),
     ];
     let variables = variables.map(|(key, value, description)| {
         json!({ "key": key, "value": value, "type": "string", "description": description })

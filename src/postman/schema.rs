@@ -21,9 +21,8 @@ pub(super) fn of_answer(
 }
 
 /// What annotates and what only OpenAPI knows.
-const LEFT_OUT: [&str; 8] = [
-    "title", "description", "example", "format", "nullable", "default", "deprecated", "readOnly",
-];
+const LEFT_OUT: [&str; 8] =
+    ["title", "description", "example", "format", "nullable", "default", "deprecated", "readOnly"];
 
 /// A schema in full, without references.
 fn plain(document: &Value, schema: &Value) -> Value {
@@ -36,7 +35,8 @@ fn plain(document: &Value, schema: &Value) -> Value {
     for (key, value) in schema.iter().filter(|(key, _)| !LEFT_OUT.contains(&key.as_str())) {
         let value = match (key.as_str(), value) {
             ("properties", Value::Object(properties)) => {
-                let each = properties.iter().map(|(name, one)| (name.clone(), plain(document, one)));
+                let each =
+                    properties.iter().map(|(name, one)| (name.clone(), plain(document, one)));
                 each.collect::<Map<_, _>>().into()
             }
             ("items" | "additionalProperties", Value::Object(_)) => plain(document, value),

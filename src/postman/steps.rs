@@ -64,7 +64,7 @@ impl Step {
     }
 
     /// The answer is documented beside this method.
-    pub fn as_of(mut self, method: &'static str) -> Self {
+    pub fn documented_for(mut self, method: &'static str) -> Self {
         self.documented = Some(method);
         self
     }
@@ -106,8 +106,9 @@ impl Step {
             status: self.status,
         })?;
         let status = self.status;
-        let mut tests =
-            format!("pm.test(\"the status is {status}\", () => pm.response.to.have.status({status}));\n");
+        let mut tests = format!(
+            "pm.test(\"the status is {status}\", () => pm.response.to.have.status({status}));\n"
+        );
         match answer {
             Some((media_type, schema)) => {
                 tests += &format!(
@@ -120,7 +121,9 @@ pm.test("the body is as the OpenAPI document says", () => pm.response.to.have.js
                     pattern = media_type.replace('/', "\\/").replace('+', "\\+"),
                 );
             }
-            None => tests += "pm.test(\"there is no body\", () => pm.response.to.not.have.body());\n",
+            None => {
+                tests += "pm.test(\"there is no body\", () => pm.response.to.not.have.body());\n"
+            }
         }
         let scripts = [
             build::script(Listen::Before, &self.before),

@@ -101,7 +101,10 @@ fn what_the_program_refuses_the_schema_refuses() {
         ("strategies.extra.access = \"psychic\"", "/strategies/extra/access"),
         ("strategies.extra.access = { kind = \"pool\", sizes = 4 }", "/strategies/extra/access"),
         ("strategies.extra.access = { kind = \"direct\", size = 4 }", "/strategies/extra/access"),
-        ("strategies.extra = { access = \"pool\", cache = { store = \"tiered\", tll = \"1s\" } }", "/cache"),
+        (
+            "strategies.extra = { access = \"pool\", cache = { store = \"tiered\", tll = \"1s\" } }",
+            "/cache",
+        ),
     ] {
         let found = objections(toml);
         assert!(found.iter().any(|one| one.contains(place)), "{toml}: {found:?}");
@@ -138,6 +141,7 @@ fn it_explains_keys_and_names_their_defaults() {
     let listen = key("server", "listen")["description"].as_str().unwrap();
     assert!(listen.ends_with("A change takes effect at the next start."), "{listen}");
     assert!(!listen.contains("(restart)"), "{listen}");
-    let choices = &schema["properties"]["strategies"]["additionalProperties"]["properties"]["access"]["anyOf"];
+    let choices = &schema["properties"]["strategies"]["additionalProperties"]["properties"]["access"]
+        ["anyOf"];
     assert_eq!(choices[0]["enum"], serde_json::json!(["direct", "pool", "shared"]));
 }

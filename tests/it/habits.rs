@@ -83,11 +83,13 @@ fn every_command_has_a_manual_page() {
         assert!(page.contains(&format!(".TH poolwise-{name} 1")), "{page}");
     }
     let main = page("poolwise");
-    for part in ["poolwise\\-lab(1)", "Exit codes", "NO_COLOR", "\\-\\-config"] {
+    for part in ["poolwise\\-lab(1)", "EXIT STATUS", "NO_COLOR", "\\-\\-config"] {
         assert!(main.contains(part), "{part} in {main}");
     }
     let run = page("poolwise-lab-run");
-    for part in ["\\fBpoolwise lab run\\fR", "\\-\\-allow\\-remote", "poolwise\\-lab\\-run \\- Run a plan"] {
+    for part in
+        ["\\fBpoolwise lab run\\fR", "\\-\\-allow\\-remote", "poolwise\\-lab\\-run \\- Run a plan"]
+    {
         assert!(run.contains(part), "{part} in {run}");
     }
     assert!(out.lines().count() > 20, "{out}");
@@ -173,7 +175,9 @@ fn failing_start() -> (std::net::TcpListener, String) {
 fn only_a_terminal_gets_colours_and_only_if_they_are_wanted() {
     const COLOUR: &str = "\u{1b}[";
     let (_taken, start) = failing_start();
-    for (arguments, part) in [("--help", "Usage"), ("fly", "unrecognized"), (&*start, "poolwise 0.")] {
+    for (arguments, part) in
+        [("--help", "Usage"), ("fly", "unrecognized"), (&*start, "poolwise 0.")]
+    {
         let coloured = on_a_terminal(arguments, None);
         assert!(coloured.contains(part) && coloured.contains(COLOUR), "{coloured:?}");
         let empty = on_a_terminal(arguments, Some(""));
@@ -213,6 +217,7 @@ fn the_unit_is_one_that_systemd_takes_and_finds_safe() {
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("poolwise")).collect();
     assert!(fine && ours.is_empty(), "{said}");
     // 0 is as safe as can be, 10 is root without any limit; "OK" is below 4.
-    let (fine, said) = analyze(&["security", "--offline=yes", "--no-pager", "--threshold=20", here]);
+    let (fine, said) =
+        analyze(&["security", "--offline=yes", "--no-pager", "--threshold=20", here]);
     assert!(fine, "{said}");
 }

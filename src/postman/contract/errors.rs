@@ -46,7 +46,7 @@ pm.test("Allow says what is allowed", () => pm.expect(pm.response.headers.get("A
             .variable("id", "9007199254740991")
             .problem("not-found"),
         Step::new("Another method", "post", "/products/direct", 405)
-            .as_of("get")
+            .documented_for("get")
             .problem("method-not-allowed")
             .after(allow),
         list("Another media type", 406)

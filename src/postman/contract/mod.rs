@@ -24,8 +24,16 @@ const DESCRIPTION: &str = "What the service promises, as requests with tests. Ru
 pub(super) fn folder(document: &Value) -> Result<Value, Undocumented> {
     let parts = [
         ("Ready", "Whether there is something to test.", reads::ready()),
-        ("The same bytes, three ways", "35 % of the products, by each strategy.", reads::same_bytes()),
-        ("A hit after a miss", "A price window that nobody has asked for.", reads::hit_after_miss()),
+        (
+            "The same bytes, three ways",
+            "35 % of the products, by each strategy.",
+            reads::same_bytes(),
+        ),
+        (
+            "A hit after a miss",
+            "A price window that nobody has asked for.",
+            reads::hit_after_miss(),
+        ),
         ("Pages", "A part of a list, and where the next one is.", reads::pages()),
         ("What the service says of itself", "Figures and parameters.", reads::itself()),
         ("Errors name what is wrong", "Problem documents (RFC 9457).", errors::steps()),
@@ -35,7 +43,8 @@ pub(super) fn folder(document: &Value) -> Result<Value, Undocumented> {
     ];
     let mut folders = Vec::new();
     for (name, description, steps) in parts {
-        let items: Result<Vec<Value>, _> = steps.iter().map(|step: &Step| step.item(document)).collect();
+        let items: Result<Vec<Value>, _> =
+            steps.iter().map(|step: &Step| step.item(document)).collect();
         folders.push(build::folder(name, description, items?));
     }
     Ok(build::folder("contract", DESCRIPTION, folders))

@@ -88,10 +88,7 @@ setTimeout(() => {}, 500);
 "#;
     let list = |name, path| Step::new(name, "get", path, 200).query(&WINDOW).after(window);
     vec![
-        list("A miss", "/products/cached")
-            .before(new_window)
-            .after(&said("miss"))
-            .after(KEEP_ETAG),
+        list("A miss", "/products/cached").before(new_window).after(&said("miss")).after(KEEP_ETAG),
         list("A hit", "/products/cached").before(kept).after(&said("hit")).after(SAME_ETAG),
         list("The same past the cache", "/products/direct").after(SAME_ETAG),
     ]

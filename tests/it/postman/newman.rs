@@ -34,7 +34,8 @@ fn table(out: &str) -> BTreeMap<String, (u64, u64, String)> {
         .skip(2)
         .filter(|line| !line.starts_with('-'))
         .filter_map(|line| {
-            let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+            let cells: Vec<&str> =
+                line.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
             let [name, requests, _, _, _, _, errors, rows] = cells[..] else { return None };
             Some((name.to_owned(), (number(requests), number(errors), rows.to_owned())))
         })
@@ -76,11 +77,11 @@ async fn the_experiment_runs_in_as_many_processes_as_clients() {
     assert_eq!(lines.len(), 4, "{out}");
     for strategy in ["direct", "pooled", "cached"] {
         let (requests, errors, rows) = &lines[strategy];
-        // Each client goes round at least twice, however slow the machine.
-        assert!(*requests >= 2 * clients && *errors == 0 && rows == "20", "{out}");
+        // Each client goes round at least once, however slow the machine.
+        assert!(*requests >= clients && *errors == 0 && rows == "20", "{out}");
     }
-    // Nobody is faster than the pause allows, and a round that has begun is finished.
-    let most = clients * (seconds * 1000 / 233 + 4);
+    // Nobody is faster than the pause allows.
+    let most = clients * (seconds * 1000 / 233 + 1);
     assert!(lines["all"].0 <= most, "{} requests, more than {most}", lines["all"].0);
     let counted = service.strategy("direct").meter.requests.get();
     assert_eq!(counted, lines["direct"].0);
@@ -96,8 +97,10 @@ async fn the_experiment_runs_in_as_many_processes_as_clients() {
     let mut executions = 0;
     for report in reports {
         let text = std::fs::read_to_string(&report).expect("it was written");
-        let report: serde_json::Value = serde_json::from_str(&text).expect("Newman's report is JSON");
-        executions += report["run"]["executions"].as_array().expect("it lists requests").len() as u64;
+        let report: serde_json::Value =
+            serde_json::from_str(&text).expect("Newman's report is JSON");
+        executions +=
+            report["run"]["executions"].as_array().expect("it lists requests").len() as u64;
     }
     assert_eq!(executions, lines["all"].0);
 }
@@ -125,7 +128,8 @@ async fn postmans_own_library_reads_every_item() {
     // Installs it, if need be.
     let (code, _, error) = newman(&["--url", "http://127.0.0.1:9"]).await;
     assert!(code == 1 && error.contains("Is the service running"), "{error}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let script = r#"
         const { Collection, VariableScope } = require('postman-collection');
         const fs = require('node:fs');

@@ -1,4 +1,0 @@
-const limit = pm.variables.get("stressLimit");
-if (limit) {
-    pm.request.addQueryParams(`limit=${limit}`);
-}
