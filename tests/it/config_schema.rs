@@ -93,7 +93,6 @@ fn what_the_program_refuses_the_schema_refuses() {
         ("server.send_timeout = \"soon\"", "/server/send_timeout"),
         ("server.send_timeout = 5", "/server/send_timeout"),
         ("server.body_buffer = \"big\"", "/server/body_buffer"),
-        ("server.max_connections = 1.5", "/server/max_connections"),
         ("cache.coalesce = \"perhaps\"", "/cache/coalesce"),
         ("log.format = \"xml\"", "/log/format"),
         ("strategies.Bad_Name.access = \"pool\"", "Bad_Name"),

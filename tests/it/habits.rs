@@ -7,10 +7,6 @@ use std::process::{Command, Output};
 use crate::command::outcome;
 use crate::harness::{folder, unique};
 
-#[path = "../../build.rs"]
-#[expect(dead_code, reason = "its main is for cargo")]
-mod build;
-
 const POOLWISE: &str = env!("CARGO_BIN_EXE_poolwise");
 
 fn root() -> &'static Path {
@@ -104,31 +100,6 @@ fn the_version_says_what_was_built() {
     let (code, out, _) = outcome(&["--version"]);
     assert_eq!((code, out), (0, format!("poolwise {}\n", poolwise::version::VERSION)));
     assert!(poolwise::version::VERSION.starts_with(env!("CARGO_PKG_VERSION")));
-}
-
-#[test]
-fn the_commit_is_that_of_the_repository_and_of_no_other() {
-    let place = folder().join(unique("repository"));
-    let inner = place.join("inner");
-    std::fs::create_dir_all(&inner).unwrap();
-    assert_eq!(build::commit(&place), None, "there is no repository");
-    let git = |arguments: &[&str]| {
-        let who = ["-c", "user.name=Ada", "-c", "user.email=ada@shop.example"];
-        let place = place.to_str().unwrap();
-        let output = run("git", &[&["-C", place], &who[..], arguments].concat());
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout).trim().to_owned()
-    };
-    git(&["init", "--quiet"]);
-    assert_eq!(build::commit(&place), None, "there is no commit");
-    git(&["commit", "--quiet", "--allow-empty", "--message", "one"]);
-    let first = git(&["rev-parse", "HEAD"]);
-    assert_eq!(build::commit(&place), Some(first.clone()));
-    assert_eq!(build::commit(&inner), None, "it is the outer folder's");
-    assert!(!build::followed(&place).is_empty());
-    git(&["commit", "--quiet", "--allow-empty", "--message", "two"]);
-    assert_ne!(build::commit(&place), Some(first.clone()));
-    assert_eq!(build::shown(&first), format!(" ({})", &first[..12]));
 }
 
 #[test]
