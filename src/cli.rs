@@ -3,7 +3,10 @@
 mod auth;
 mod db;
 mod health;
+mod exported;
+mod help;
 mod lab;
+mod shell;
 mod users;
 
 use std::io::IsTerminal;
@@ -24,11 +27,12 @@ use crate::config::{self, Config, Environment, LogFormat};
 use crate::store::backend::Existing;
 use crate::store::plugin::Plugins;
 use crate::store::{Backends, ErrorKind, StoreError};
-use crate::{http, seed, server};
+use crate::version::VERSION;
+use crate::{seed, server};
 
 /// Direct, pooled or cached? One query, three ways, on your own database.
 #[derive(Debug, Parser)]
-#[command(name = "poolwise", version, max_term_width = 100)]
+#[command(name = "poolwise", version = VERSION, max_term_width = 100, after_long_help = help::more())]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -59,8 +63,14 @@ enum Command {
     /// Make users
     #[command(subcommand)]
     Users(users::Users),
-    /// Write the OpenAPI document
-    Openapi(OpenApi),
+    /// Print the OpenAPI document
+    Openapi(exported::OpenApi),
+    /// Write the Postman collection and its environments
+    Postman(exported::Postman),
+    /// Print completions for a shell
+    Completions(shell::Completions),
+    /// Print a manual page
+    Man(shell::Manual),
 }
 
 #[derive(Debug, Args)]
@@ -103,16 +113,8 @@ enum ConfigCommand {
     Check(Files),
     /// Print what is in force, without passwords
     Dump(Files),
-}
-
-#[derive(Debug, Args)]
-struct OpenApi {
-    /// YAML instead of JSON
-    #[arg(long)]
-    yaml: bool,
-    /// Compare with openapi/openapi.json and .yaml instead of printing
-    #[arg(long, conflicts_with = "yaml")]
-    check: bool,
+    /// Print the JSON schema of its files, for editors
+    Schema(exported::Schema),
 }
 
 /// Why a command failed, and with which exit code.
@@ -169,9 +171,15 @@ pub fn main_with(plugins: &Plugins) -> ExitCode {
         Some(Command::Health(ref command)) => health::main(command).map(done),
         Some(Command::Config(ConfigCommand::Check(ref files))) => check(files, plugins).map(done),
         Some(Command::Config(ConfigCommand::Dump(ref files))) => dump(files, plugins).map(done),
+        Some(Command::Config(ConfigCommand::Schema(ref command))) => {
+            exported::schema(command, plugins).map(done)
+        }
         Some(Command::Auth(ref command)) => auth::main(command).map(done),
         Some(Command::Users(ref command)) => users::main(command).map(done),
-        Some(Command::Openapi(ref command)) => openapi(command).map(done),
+        Some(Command::Openapi(ref command)) => exported::openapi(command).map(done),
+        Some(Command::Postman(ref command)) => exported::postman(command).map(done),
+        Some(Command::Completions(ref command)) => shell::completions(command).map(done),
+        Some(Command::Man(ref command)) => shell::manual(command).map(done),
     };
     let (message, code) = match outcome {
         Ok(code) => return ExitCode::from(code),
@@ -212,29 +220,6 @@ fn dump(files: &Files, plugins: &Plugins) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the exported documents are, from the folder of the project.
-const EXPORTED: [&str; 2] = ["openapi/openapi.json", "openapi/openapi.yaml"];
-
-fn openapi(command: &OpenApi) -> Result<(), Failure> {
-    if !command.check {
-        let text = if command.yaml { http::openapi_yaml() } else { http::openapi_json() };
-        print!("{text}");
-        return Ok(());
-    }
-    for (path, current) in EXPORTED.iter().zip([http::openapi_json(), http::openapi_yaml()]) {
-        let exported = std::fs::read_to_string(path)
-            .map_err(|error| Failure::Runtime(format!("{path} cannot be read: {error}")))?;
-        if exported != current {
-            return Err(Failure::Runtime(format!(
-                "{path} differs from the code; write it anew with `poolwise openapi > {}` and `poolwise openapi --yaml > {}`",
-                EXPORTED[0], EXPORTED[1]
-            )));
-        }
-    }
-    println!("The exported documents are up to date.");
-    Ok(())
-}
-
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
@@ -254,6 +239,7 @@ fn serve(command: &Serve, plugins: &Plugins) -> Result<(), Failure> {
     let on_log = Box::new(start_log(&config.log));
     let sources =
         server::Sources { files: command.files.files.clone(), load: Arc::new(load), on_log };
+    tracing::info!("poolwise {VERSION}");
     runtime()?.block_on(async {
         let address = config.server.listen;
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -344,7 +330,7 @@ fn start_log(log: &config::Log) -> impl Fn(&config::Log) + Send + Sync + 'static
     let (filter, level) = reload::Layer::new(filter(log));
     let registry = tracing_subscriber::registry();
     let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = std::io::stderr().is_terminal() && colour_is_wanted();
     // A second start in the same process, as tests do, keeps the first one's log.
     let _ = match log.format {
         LogFormat::Text => registry.with(format.with_ansi(colour).with_filter(filter)).try_init(),
@@ -356,6 +342,11 @@ fn start_log(log: &config::Log) -> impl Fn(&config::Log) + Send + Sync + 'static
         // It fails only where there is no log any more.
         let _ = level.reload(self::filter(log));
     }
+}
+
+/// What the user says of colour (<https://no-color.org>).
+fn colour_is_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn filter(log: &config::Log) -> Targets {

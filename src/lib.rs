@@ -13,7 +13,8 @@
 //!
 //! Beside the line stand [`config`] (layers of TOML to a value that cannot be wrong), [`observe`]
 //! (the one registry of counters), [`connector`] and [`redis_client`] (how PostgreSQL and Redis are
-//! reached), [`seed`] (the data set) and [`cli`].
+//! reached), [`seed`] (the data set), [`postman`] (a collection made of the OpenAPI document),
+//! [`version`] and [`cli`].
 //!
 //! [`lab`] is another job of the same binary, in a process of its own: it drives a service over HTTP,
 //! samples what that costs and reports what it means. It shares nothing with the service but
@@ -31,9 +32,11 @@ pub mod encode;
 pub mod http;
 pub mod lab;
 pub mod observe;
+pub mod postman;
 pub mod query;
 pub mod redis_client;
 pub mod rows;
 pub mod seed;
 pub mod server;
 pub mod store;
+pub mod version;

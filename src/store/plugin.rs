@@ -14,7 +14,9 @@ use super::access::{Access, AccessPlugin, AccessSetup, Direct, Pooled, Shared};
 use super::backend;
 use super::cache::{CachePlugin, CacheSetup, Memory, NoCache, Redis, Tiered, Wrapped};
 use super::{ErrorKind, Source, StoreError};
-use crate::config::{self, Database, DatabaseUrl, PluginCheck, PluginChoice, PluginKind};
+use crate::config::{
+    self, Database, DatabaseUrl, PluginCheck, PluginChoice, PluginKind, PluginShape, Shape,
+};
 
 /// Which plugins config can name.
 #[derive(Clone)]
@@ -30,6 +32,7 @@ type WrapCache = fn(&PluginChoice, Arc<dyn Source>, CacheSetup) -> Result<Wrappe
 #[derive(Clone)]
 struct AccessEntry {
     name: &'static str,
+    options: fn() -> Shape,
     transacts: bool,
     problems: fn(&PluginChoice, &Database) -> Vec<String>,
     connections: fn(&PluginChoice, &Database) -> Option<usize>,
@@ -39,6 +42,7 @@ struct AccessEntry {
 #[derive(Clone)]
 struct CacheEntry {
     name: &'static str,
+    options: fn() -> Shape,
     problems: fn(&PluginChoice) -> Vec<String>,
     conflicts: fn(&PluginChoice, &config::Cache, u32) -> Vec<String>,
     wrap: WrapCache,
@@ -62,6 +66,7 @@ impl Plugins {
         self.access.retain(|entry| entry.name != P::NAME);
         self.access.push(AccessEntry {
             name: P::NAME,
+            options: Shape::of::<P::Options>,
             transacts: P::TRANSACTS,
             problems: |choice, database| match options::<P::Options>(choice) {
                 Ok(options) => P::problems(&options, database),
@@ -84,6 +89,7 @@ impl Plugins {
         self.cache.retain(|entry| entry.name != P::NAME);
         self.cache.push(CacheEntry {
             name: P::NAME,
+            options: Shape::of::<P::Options>,
             problems: |choice| match options::<P::Options>(choice) {
                 Ok(options) => P::problems(&options),
                 Err(problems) => problems,
@@ -99,6 +105,16 @@ impl Plugins {
             },
         });
         self
+    }
+
+    /// The access methods and the shapes of their options.
+    pub fn access_shapes(&self) -> Vec<PluginShape> {
+        self.access.iter().map(|entry| (entry.name, (entry.options)())).collect()
+    }
+
+    /// The caches and the shapes of their options.
+    pub fn cache_shapes(&self) -> Vec<PluginShape> {
+        self.cache.iter().map(|entry| (entry.name, (entry.options)())).collect()
     }
 
     /// How many connections an access method will hold; `None`: as many as are left.
