@@ -38,11 +38,11 @@ locust_venv() {
     touch "$venv/ready"
 }
 
-# build [--release]: makes `poolwise`, the binary.
+# build "" or build --release: makes `poolwise`, the binary.
 build() {
-    cargo build --quiet --all-features --locked "$@"
+    cargo build --quiet --all-features --locked ${1:+"$1"}
     poolwise=${CARGO_TARGET_DIR:-target}/debug/poolwise
-    [ "${1-}" != --release ] || poolwise=${CARGO_TARGET_DIR:-target}/release/poolwise
+    [ "$1" != --release ] || poolwise=${CARGO_TARGET_DIR:-target}/release/poolwise
 }
 
 # start_service: runs $poolwise in $work until this script ends, and makes `url`.

@@ -18,7 +18,7 @@ Exits with 1 when requests/s or errors of a tool are more than 15 % from the lab
 number of rows. The pause is the limit here (20 users / 233 ms = 85.8 requests/s at most), so that this holds on a
 busy machine too.
 
-  --short         8 s a tool instead of 30 s, against an unoptimised build
+  --short         6 s a tool instead of 30 s, against an unoptimised build
   --full          all rows that match (21,000) for 60 s a tool. There the tools are the limit, each another one, so
                   requests/s are shown and not judged
   --url URL       the service (without it: one of its own, on SQLite, that ends with the script)
@@ -31,7 +31,7 @@ HELP
 url='' binary='' seconds=30 skip=3 limit=20 release=--release judge=() tools=() out=${CARGO_TARGET_DIR:-target}/load/same
 while (($# > 0)); do
     case $1 in
-    --short) seconds=8 release= ;;
+    --short) seconds=6 skip=2 release= ;;
     --full) seconds=60 skip=5 limit='' judge=(--rates-differ) ;;
     --url) url=${2-} && shift ;;
     --tool)
@@ -58,7 +58,7 @@ if [ "${#tools[@]}" -eq 0 ]; then
 fi
 users=20 pause=233
 # Until all users are there, the steady part, and a little more.
-all=$((skip + seconds + 2))
+all=$((skip + seconds + 1))
 
 wants() { [[ " ${tools[*]} " == *" $1 "* ]]; }
 # What is installed is not measured.
@@ -67,7 +67,7 @@ if wants jmeter; then load/jmeter/run.sh --install; fi
 if wants k6; then load/k6/run.sh --check; fi
 need curl curl
 
-if [ -n "$binary" ]; then poolwise=$binary; elif [ -n "$release" ]; then build --release; else build; fi
+if [ -n "$binary" ]; then poolwise=$binary; else build "$release"; fi
 work=$(mktemp -d)
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP

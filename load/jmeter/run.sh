@@ -19,13 +19,14 @@ table of results.jtl. Exits with 1 when a request failed.
   --limit N      rows of an answer (without it: all that match, 21,000 of 60,000)
   --rows N       rows that each answer must have, where the service holds other than 60,000 products
   --install      only what is missing is installed
+  --window       JMeter's window with the plan and these settings, instead of a run
   --out FOLDER   for results.jtl and jmeter.log (target/load/jmeter)
 
-JMETER=/opt/apache-jmeter-5.6.3/bin/jmeter takes another JMeter. With a window: jmeter -t load/jmeter/poolwise.jmx
+JMETER=/opt/apache-jmeter-5.6.3/bin/jmeter takes another JMeter.
 HELP
 }
 
-url=http://127.0.0.1:8080 users=20 seconds=60 limit='' rows='' only_install='' out=${CARGO_TARGET_DIR:-target}/load/jmeter
+url=http://127.0.0.1:8080 users=20 seconds=60 limit='' rows='' only_install='' window='' out=${CARGO_TARGET_DIR:-target}/load/jmeter
 while (($# > 0)); do
     case $1 in
     --url) url=${2-} && shift ;;
@@ -34,6 +35,7 @@ while (($# > 0)); do
     --limit) number "$@" && limit=$2 && shift ;;
     --rows) number "$@" && rows=$2 && shift ;;
     --install) only_install=yes ;;
+    --window) window=yes ;;
     --out) out=${2-} && shift ;;
     -h | --help)
         usage
@@ -55,6 +57,7 @@ if [ -n "${JMETER-}" ]; then
 else
     home=/usr/share/jmeter
     [ -e "$home/lib/ext/ApacheJMeter_http.jar" ] || install jmeter jmeter-http default-jre-headless
+    [ -z "$window" ] || [ -e "$(dirname "$(readlink -f "$(command -v java)")")/../lib/libawt_xawt.so" ] || install default-jre
     # /usr/bin/jmeter of Debian cannot open any plan; debian.bsh says why, and starts it so that it can.
     # On two cores the optimising compiler takes more of them than the test does: one level is enough.
     jmeter=(java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djmeter.home="$home"
@@ -71,6 +74,7 @@ for column in print_field_names latency thread_counts assertion_results_failure_
 done
 settings+=(-Jjmeter.save.saveservice.output_format=csv -Jjmeter.save.saveservice.assertion_results=none)
 settings+=(-Jjmeter.save.saveservice.autoflush=true -Jsample_variables=rows -Jsummariser.name=)
+[ -z "$window" ] || exec "${jmeter[@]}" -t load/jmeter/poolwise.jmx "${settings[@]}"
 ended=0
 "${jmeter[@]}" -n -t load/jmeter/poolwise.jmx -l "$out/results.jtl" -j "$out/jmeter.log" "${settings[@]}" >"$out/jmeter.out" 2>&1 || ended=$?
 # It ends with 0 also when it could not read the plan.

@@ -29,7 +29,7 @@ LISTS = (
 )
 PRODUCTS = (8, 121, 1000, 2049, 7501, 15001, 31001, 59001)
 # How long a scenario takes with --short, in seconds.
-SHORT = 2.5
+SHORT = 2.0
 # How often a sign-in is tried while the service says that it is busy.
 SIGN_INS = 10
 

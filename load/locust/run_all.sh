@@ -57,7 +57,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 trap 'stop_service; rm -rf "$work"' EXIT
 if [ -z "$url" ]; then
-    build
+    build ''
     start_service
 fi
 mkdir -p "$out"
