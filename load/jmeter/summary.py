@@ -1,0 +1,59 @@
+"""The table at the end of run.sh: a line for each endpoint and one for all, from a .jtl in CSV.
+
+  summary.py RESULTS.jtl ROWS
+"""
+
+import csv
+import sys
+from collections import Counter
+
+# What is asked before the time begins.
+BEFORE = "GET /health/ready"
+HEAD = ("endpoint", "requests", "requests/s", "failed", "rows", "mean ms", "p50 ms", "p95 ms", "max ms")
+
+
+def line(name, requests, seconds):
+    times = sorted(int(one["elapsed"]) for one in requests)
+    at = lambda share: str(times[min(len(times) - 1, int(share * len(times)))])
+    rows = sorted({one["rows"] for one in requests}, key=len)
+    return (
+        name,
+        str(len(requests)),
+        f"{len(requests) / seconds:.1f}",
+        str(sum(one["success"] != "true" for one in requests)),
+        " ".join(rows[:3]) + (" ..." if len(rows) > 3 else ""),
+        f"{sum(times) / len(times):.1f}",
+        at(0.5),
+        at(0.95),
+        str(times[-1]),
+    )
+
+
+def main():
+    file, wanted = sys.argv[1:]
+    with open(file, encoding="utf-8", newline="") as text:
+        everything = list(csv.DictReader(text))
+    before = [one for one in everything if one["label"] == BEFORE]
+    if any(one["success"] != "true" for one in before):
+        print(f"error: {BEFORE}: {before[0]['responseMessage']}: is the service running, and is --url right?", file=sys.stderr)
+        return 1
+    requests = [one for one in everything if one["label"] != BEFORE]
+    if not requests:
+        print(f"error: {file} has not one request", file=sys.stderr)
+        return 1
+    begin = min(int(one["timeStamp"]) for one in requests)
+    seconds = max(0.001, (max(int(one["timeStamp"]) + int(one["elapsed"]) for one in requests) - begin) / 1000)
+    labels = list(dict.fromkeys(one["label"] for one in requests))
+    body = [line(label, [one for one in requests if one["label"] == label], seconds) for label in labels]
+    body.append(line("all", requests, seconds))
+    widths = [max(map(len, column)) for column in zip(HEAD, *body)]
+    for one in (HEAD, *body):
+        print("  ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(zip(one, widths))).rstrip())
+    wrong = [one for one in requests if one["success"] != "true" or one["rows"] != wanted]
+    for (code, message), count in Counter((one["responseCode"], one.get("failureMessage") or one["responseMessage"]) for one in wrong).most_common(5):
+        print(f"error: {count} times {code}: {message.strip()}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
