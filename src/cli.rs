@@ -2,8 +2,8 @@
 
 mod auth;
 mod db;
-mod health;
 mod exported;
+mod health;
 mod help;
 mod lab;
 mod shell;
