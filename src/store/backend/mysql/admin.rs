@@ -29,6 +29,8 @@ const REPLACED: &str = "products_replaced";
 const LOCK: &str = "select get_lock(concat('poolwise-', md5(database())), 3600)";
 const UNLOCK: &str = "do release_lock(concat('poolwise-', md5(database())))";
 
+/// A node of Galera refuses locks of this kind, because the others would not know of them.
+const NOT_SUPPORTED: u16 = 1235;
 /// A key of this name is there already.
 const DUPLICATE_KEY_NAME: u16 = 1061;
 
@@ -54,6 +56,15 @@ impl MysqlAdmin {
 
     async fn lock(&mut self) -> Result<(), StoreError> {
         let locked: Result<Option<Option<u8>>, Error> = self.conn.query_first(LOCK).await;
+        if let Err(Error::Server(error)) = &locked
+            && error.code == NOT_SUPPORTED
+        {
+            tracing::warn!(
+                %error,
+                "this server has no locks: let one process alone create and fill the tables"
+            );
+            return Ok(());
+        }
         match locked.map_err(|error| statement_error(&error))? {
             Some(Some(1)) => Ok(()),
             _ => Err(StoreError::new(
