@@ -81,7 +81,7 @@ fn names_and_ids_tell_items_apart_and_stay_as_they_are() {
     let ids: BTreeSet<&str> = all.iter().map(|(_, item)| item["id"].as_str().unwrap()).collect();
     assert_eq!((names.len(), ids.len()), (all.len(), all.len()));
     let direct = all.iter().find(|(name, _)| name == "/stress/direct").expect("it is there");
-    assert_eq!(direct.1["id"], "ID-OF-STRESS-DIRECT");
+    assert_eq!(direct.1["id"], "5d54fc73-7dbb-5f82-9702-6428ed60b958");
 }
 
 #[test]
