@@ -259,9 +259,12 @@ async fn stats_tell_the_sum_over_the_nodes() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     cluster.nodes[0].process.signal("STOP");
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let rest = seen().await["used_memory_bytes"].as_u64().expect("two still answer");
-    assert!((1..used).contains(&rest), "{rest} of {used}");
+    let deadline = Instant::now() + PATIENCE;
+    // While it finds out that one of them does not answer, it may say nothing at all.
+    while seen().await["used_memory_bytes"].as_u64().is_none_or(|rest| rest >= used * 3 / 4) {
+        assert!(Instant::now() < deadline, "{}, of {used} bytes", seen().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     cluster.nodes[0].process.signal("CONT");
 }
 
