@@ -105,9 +105,14 @@ async fn a_request_of_after_a_write_joins_no_fetch_of_before(
     eventually("they are under way", || strategy.meter.in_flight.get() == 6).await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     proxy.go_on();
+    let mut of_before = 0;
     for first in firsts {
-        assert_eq!(answered(first).await.1, before);
+        // One of them is held; another may have come to ask only after the write.
+        let seen = answered(first).await.1;
+        assert!([before, stock].contains(&seen), "{seen}");
+        of_before += usize::from(seen == before);
     }
+    assert!(of_before >= 1, "the test cannot fail");
     for second in seconds {
         let (cache, seen) = answered(second).await;
         assert_eq!(seen, stock, "a {cache}");

@@ -67,6 +67,10 @@ fn queries_on(cluster: &RedisCluster, node: usize) -> Vec<usize> {
     entries.map(|key| limit(key).expect("a key names its query")).collect()
 }
 
+/// What is asked of a node that does not answer is over after `cache.redis_timeout`, half a second; the
+/// machine may stand still meanwhile. One that waited for ever would take the whole request's 30 s.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_node_costs_its_own_keys_only() {
     let mut cluster = RedisCluster::start();
@@ -80,7 +84,7 @@ async fn a_dead_node_costs_its_own_keys_only() {
             let begun = Instant::now();
             let found = asked(&service, &format!("limit={n}")).await;
             let took = begun.elapsed();
-            assert!(took < Duration::from_secs(5), "limit={n} took {took:?}");
+            assert!(took < PATIENCE, "limit={n} took {took:?}");
             if !lost.contains(&n) {
                 assert_eq!(found, "hit", "limit={n} in round {round}");
             } else {
@@ -103,7 +107,7 @@ async fn a_frozen_node_delays_its_own_keys_only() {
         let begun = Instant::now();
         let found = asked(&service, &format!("limit={n}")).await;
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(5), "limit={n} took {took:?}");
+        assert!(took < PATIENCE, "limit={n} took {took:?}");
         let expected = if frozen.contains(&n) { "bypass" } else { "hit" };
         assert_eq!(found, expected, "limit={n} after {took:?}");
     }
@@ -255,9 +259,12 @@ async fn stats_tell_the_sum_over_the_nodes() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     cluster.nodes[0].process.signal("STOP");
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let rest = seen().await["used_memory_bytes"].as_u64().expect("two still answer");
-    assert!((1..used).contains(&rest), "{rest} of {used}");
+    let deadline = Instant::now() + PATIENCE;
+    // While it finds out that one of them does not answer, it may say nothing at all.
+    while seen().await["used_memory_bytes"].as_u64().is_none_or(|rest| rest >= used * 3 / 4) {
+        assert!(Instant::now() < deadline, "{}, of {used} bytes", seen().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     cluster.nodes[0].process.signal("CONT");
 }
 
