@@ -72,7 +72,7 @@ impl Database {
     /// Runs a statement that only reads.
     pub(super) async fn read(&self, command: &Command<'_>) -> Result<Done, StoreError> {
         match self.read_once(command, false).await {
-            Err(error) if is_worth_another_attempt(error.kind()) => {
+            Err(error) if error.kind().is_worth_another_attempt() => {
                 self.read_once(command, true).await
             }
             outcome => outcome,
@@ -98,7 +98,7 @@ impl Database {
                 done => return done,
             };
             let again = match &unwritten {
-                Unwritten::Failed(error) => is_worth_another_attempt(error.kind()),
+                Unwritten::Failed(error) => error.kind().is_worth_another_attempt(),
                 Unwritten::Unknown(_) => false,
             };
             // Those who lost together would meet again.
@@ -152,8 +152,4 @@ impl Database {
     fn admit(&self) -> Result<(), StoreError> {
         self.strategy.breaker.as_ref().map_or(Ok(()), |breaker| breaker.admit())
     }
-}
-
-fn is_worth_another_attempt(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Disconnected | ErrorKind::Conflict)
 }

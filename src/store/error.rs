@@ -31,6 +31,14 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Whether another attempt is worth it, as long as nothing was sent to the client and no commit to the
+    /// database.
+    pub(crate) fn is_worth_another_attempt(self) -> bool {
+        matches!(self, ErrorKind::Disconnected | ErrorKind::Conflict)
+    }
+}
+
 /// A failure with its detail, which is for the log only. Cheap to clone, so that all who wait for
 /// one fetch can have it.
 #[derive(Debug, Clone)]

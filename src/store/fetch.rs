@@ -134,7 +134,7 @@ impl Fetch {
             breaker.admit()?;
         }
         let outcome = match attempt(false).await {
-            Err(error) if is_worth_another_attempt(error.kind()) => {
+            Err(error) if error.kind().is_worth_another_attempt() => {
                 tracing::debug!(request_id = %context.request_id, %error, "retrying once");
                 attempt(true).await
             }
@@ -147,10 +147,6 @@ impl Fetch {
         }
         outcome
     }
-}
-
-fn is_worth_another_attempt(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Disconnected | ErrorKind::Conflict)
 }
 
 impl Source for Fetch {

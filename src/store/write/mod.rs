@@ -26,7 +26,7 @@ use super::backend::{Command, Done};
 use super::{Breaker, RequestContext, StoreError, Strategy, Tag, Versions};
 use crate::catalogue::{NewOrder, NewProduct};
 use crate::observe::{StrategyMeter, WriteOutcome};
-use transact::{is_worth_another, transact};
+use transact::transact;
 
 /// Why a write did not take place.
 #[derive(Debug)]
@@ -275,7 +275,7 @@ impl Catalogue {
             transact::in_time(context, run).await
         };
         let done = match attempt(false).await {
-            Err(error) if is_worth_another(error.kind()) => attempt(true).await,
+            Err(error) if error.kind().is_worth_another_attempt() => attempt(true).await,
             done => done,
         };
         if let Err(error) = &done {

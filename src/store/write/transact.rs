@@ -27,11 +27,6 @@ const AGAIN: [Duration; 6] = [
 /// Time to undo a transaction; after that its connection is closed, which undoes it as well.
 const UNDO: Duration = Duration::from_secs(1);
 
-/// Whether a failure before the commit is worth another attempt: nothing has happened yet.
-pub(super) fn is_worth_another(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Disconnected | ErrorKind::Conflict)
-}
-
 /// Does something within the time of the request.
 pub(super) async fn in_time<T, E: From<StoreError>>(
     context: &RequestContext,
@@ -95,7 +90,7 @@ pub(super) async fn transact<W: Work>(
             }
             Refusal::Failed(error) => {
                 catalogue.suspect(error);
-                is_worth_another(error.kind())
+                error.kind().is_worth_another_attempt()
             }
             Refusal::Unknown(error) => {
                 catalogue.suspect(error);
