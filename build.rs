@@ -25,20 +25,20 @@ fn main() {
     println!("cargo::rustc-env=POOLWISE_BUILD={build}");
 }
 
-fn shown(commit: &str) -> String {
+pub(crate) fn shown(commit: &str) -> String {
     let short: String = commit.trim().chars().take(12).collect();
     format!(" ({short})")
 }
 
 /// The commit that is checked out in this folder; `None` where it is no repository of its own, or there is no git.
-fn commit(folder: &Path) -> Option<String> {
+pub(crate) fn commit(folder: &Path) -> Option<String> {
     let top = git(folder, &["rev-parse", "--show-toplevel"])?;
     let same = Path::new(&top).canonicalize().ok()? == folder.canonicalize().ok()?;
     if same { git(folder, &["rev-parse", "HEAD"]) } else { None }
 }
 
 /// The files that change with the commit.
-fn followed(folder: &Path) -> Vec<String> {
+pub(crate) fn followed(folder: &Path) -> Vec<String> {
     let paths = ["HEAD", "logs/HEAD"].into_iter().filter_map(|name| {
         let path = folder.join(git(folder, &["rev-parse", "--git-path", name])?);
         path.exists().then(|| path.display().to_string())

@@ -7,6 +7,10 @@ use std::process::{Command, Output};
 use crate::command::outcome;
 use crate::harness::{folder, unique};
 
+#[path = "../../build.rs"]
+#[expect(dead_code, reason = "its main is for cargo")]
+mod build;
+
 const POOLWISE: &str = env!("CARGO_BIN_EXE_poolwise");
 
 fn root() -> &'static Path {
@@ -191,4 +195,29 @@ fn the_unit_is_one_that_systemd_takes_and_finds_safe() {
     let (fine, said) =
         analyze(&["security", "--offline=yes", "--no-pager", "--threshold=20", here]);
     assert!(fine, "{said}");
+}
+
+#[test]
+fn the_commit_is_that_of_the_repository_and_of_no_other() {
+    let place = folder().join(unique("repository"));
+    let inner = place.join("inner");
+    std::fs::create_dir_all(&inner).unwrap();
+    assert_eq!(build::commit(&place), None, "there is no repository");
+    let git = |arguments: &[&str]| {
+        let who = ["-c", "user.name=Ada", "-c", "user.email=ada@shop.example"];
+        let place = place.to_str().unwrap();
+        let output = run("git", &[&["-C", place], &who[..], arguments].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    assert_eq!(build::commit(&place), None, "there is no commit");
+    git(&["commit", "--quiet", "--allow-empty", "--message", "one"]);
+    let first = git(&["rev-parse", "HEAD"]);
+    assert_eq!(build::commit(&place), Some(first.clone()));
+    assert_eq!(build::commit(&inner), None, "it is the outer folder's");
+    assert!(!build::followed(&place).is_empty());
+    git(&["commit", "--quiet", "--allow-empty", "--message", "two"]);
+    assert_ne!(build::commit(&place), Some(first.clone()));
+    assert_eq!(build::shown(&first), format!(" ({})", &first[..12]));
 }

@@ -58,7 +58,7 @@ pm.test("Allow says what is allowed", () => pm.expect(pm.response.headers.get("A
             .problem("unauthorized"),
         Step::new("A name and a password that nobody may have", "post", "/auth/register", 400)
             .body(r#"{ "name": "?", "password": "short", "admin": true }"#)
-            .problem("bad-parameter")
-            .after(&names("parameter", &["name", "password", "admin"])),
+            .problem("bad-body")
+            .after(&names("pointer", &["/name", "/password", "/admin"])),
     ]
 }

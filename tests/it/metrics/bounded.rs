@@ -9,6 +9,11 @@ use crate::harness::{Backend, Client, Setup};
 const MANY: usize = 10_000;
 const AT_ONCE: usize = 8;
 
+/// Requests of one connection.
+fn requests_count(first: usize) -> usize {
+    (first..MANY).step_by(AT_ONCE).count()
+}
+
 /// One request after the other on one connection, without waiting for answers; how many came.
 async fn throw(client: Client, first: usize) -> usize {
     let mut requests = String::new();
@@ -26,11 +31,17 @@ async fn throw(client: Client, first: usize) -> usize {
     }
     let stream = TcpStream::connect(client.0).await.expect("the service listens");
     let (mut reading, mut writing) = stream.into_split();
-    let sending = tokio::spawn(async move { writing.write_all(requests.as_bytes()).await });
+    // The half that writes is kept: a client that closes it has hung up.
+    let sending =
+        tokio::spawn(async move { writing.write_all(requests.as_bytes()).await.map(|()| writing) });
     let mut answers = Vec::new();
     reading.read_to_end(&mut answers).await.expect("it answers to the end");
-    sending.await.expect("it does not panic").expect("it takes all");
-    String::from_utf8(answers).expect("they are text").matches("\r\nx-request-id: ").count()
+    let _writing = sending.await.expect("it does not panic").expect("it takes all");
+    let text = String::from_utf8(answers).expect("they are text");
+    let answered = text.matches("HTTP/1.1 ").count();
+    let end: String = text.chars().rev().take(400).collect::<Vec<_>>().into_iter().rev().collect();
+    assert_eq!(answered, requests_count(first), "the last:\n{end}");
+    answered
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
