@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that has to hold: formatting, lints, documentation, tests, the example, the exported
-# documents, licences. Installs PostgreSQL, PgBouncer, MariaDB, Redis and Python's venv from Debian where they are
-# missing; the tests start private servers of their own, so that nothing that runs on this machine is
-# touched.
+# documents, the contract over a cluster, the load tools, licences. Installs servers and tools from Debian where they
+# are missing (`missing` lists them); the tests start private servers of their own, so that nothing that runs on this
+# machine is touched.
 #   ./scripts/test.sh [--long]      --long: also what takes many minutes
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -25,8 +25,25 @@ missing() {
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || echo postgresql
     has pgbouncer || echo pgbouncer
     has mariadbd || echo mariadb-server
+    [ -e /usr/lib/galera/libgalera_smm.so ] || echo galera-4
     has redis-server || echo redis-server
+    has haproxy || echo haproxy
+    has dnsmasq || echo dnsmasq-base
+    has docker-compose || echo docker-compose
+    has promtool || echo prometheus
+    local exporter
+    for exporter in postgres redis mysqld process; do
+        has "prometheus-$exporter-exporter" || echo "prometheus-$exporter-exporter"
+    done
+    has systemd-analyze || echo systemd
+    has java || echo default-jre-headless
+    # The HTTP part is a package of its own.
+    [ -e /usr/share/jmeter/lib/ext/ApacheJMeter_http.jar ] || echo jmeter jmeter-http
+    has node || echo nodejs
+    has npm || echo npm
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    local tool
+    for tool in curl git lsof rsync; do has "$tool" || echo "$tool"; done
 }
 
 install() {
@@ -43,7 +60,7 @@ install() {
 }
 
 step "servers for the tests"
-mapfile -t packages < <(missing)
+mapfile -t packages < <(missing | tr ' ' '\n')
 if [ "${#packages[@]}" -gt 0 ]; then install "${packages[@]}"; else echo "all there"; fi
 
 step "cargo fmt"
@@ -67,8 +84,17 @@ cargo test --all-features --locked -- --test-threads=$((2 * $(nproc)))
 step "the example"
 cargo run --quiet --all-features --locked --example custom_strategy
 
+step "the contract, over two nodes of Galera and a Redis Cluster of three"
+scripts/cluster.sh -- cargo test --quiet --all-features --locked --test it -- contract:: \
+    --skip Sqlite --skip Postgres --skip PgBouncer --skip Tls
+
+step "Locust, JMeter and k6 measure what the lab measures"
+load/test.sh
+
 step "the exported documents, from a build without features"
 cargo run --quiet --locked -- openapi --check
+cargo run --quiet --locked -- postman --check
+cargo run --quiet --locked -- config schema --check
 
 step "a build without features says which one is missing"
 for asked in mysql redis-cluster; do

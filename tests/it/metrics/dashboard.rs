@@ -130,7 +130,7 @@ fn nothing_asks_for_a_metric_of_ours_that_there_is_not() {
 }
 
 #[test]
-fn what_is_asked_of_cadvisor_is_in_the_recorded_text() {
+fn what_is_asked_of_cadvisor_is_in_the_text_that_stands_in_for_it() {
     let text = include_str!("cadvisor.txt");
     let dashboard = dashboard();
     let mut asked = BTreeSet::new();

@@ -40,12 +40,12 @@ pub(super) struct Stack {
     pub api: Client,
     _servers: (Postgres, Redis, MariaDb, ServeCommand),
     programs: Vec<Running>,
-    recorded: JoinHandle<()>,
+    cadvisor: JoinHandle<()>,
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        self.recorded.abort();
+        self.cadvisor.abort();
     }
 }
 
@@ -95,13 +95,13 @@ impl Stack {
         );
         let (balancer, api) = haproxy(service.client.0.port(), &mut targets);
         programs.push(balancer);
-        let recorded = recorded(&mut targets).await;
+        let cadvisor = cadvisor(&mut targets).await;
         let own = free_port();
         targets.insert("prometheus", own);
         programs.push(prometheus(own, &targets));
         let [prometheus, api] = [own, api].map(|port| Client(([127, 0, 0, 1], port).into()));
         let servers = (postgres, redis, mariadb, service);
-        let stack = Self { prometheus, api, _servers: servers, programs, recorded };
+        let stack = Self { prometheus, api, _servers: servers, programs, cadvisor };
         stack.sees(targets.keys().copied().collect()).await;
         stack
     }
@@ -165,9 +165,9 @@ fn haproxy(replica: u16, targets: &mut BTreeMap<&str, u16>) -> (Running, u16) {
     (start("haproxy", program, &[], &arguments), public)
 }
 
-/// cAdvisor is not among Debian's packages: the same text again and again, with the names that its documentation
-/// gives.
-async fn recorded(targets: &mut BTreeMap<&str, u16>) -> JoinHandle<()> {
+/// cAdvisor is not among Debian's packages: a text written by hand, again and again, with the names that its
+/// documentation gives.
+async fn cadvisor(targets: &mut BTreeMap<&str, u16>) -> JoinHandle<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     targets.insert("containers", listener.local_addr().expect("it is bound").port());
     tokio::spawn(async move {
