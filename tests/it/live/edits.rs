@@ -36,8 +36,13 @@ async fn a_new_strategy_appears_and_one_that_is_gone_is_not_found() {
 async fn an_edit_of_something_else_keeps_connections_counters_and_answers() {
     let (service, file) = Setup::few(Backend::Postgres).following(KEPT).await;
     assert_eq!(service.subject("limit=1").await.cache(), "miss");
-    assert_eq!(service.subject("limit=1").await.cache(), "hit");
     let before = service.strategy("subject");
+    // An answer is kept after its last byte has gone.
+    let kept = || before.cache.as_ref().expect("it has one").gauges().entries;
+    while kept() != Some(1) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(service.subject("limit=1").await.cache(), "hit");
     applied(&service, &file, &format!("{KEPT}strategies.extra.access = \"direct\"")).await;
     let after = service.strategy("subject");
     assert!(Arc::ptr_eq(&before, &after), "it is the same in every respect");
@@ -87,7 +92,12 @@ async fn a_request_in_flight_keeps_the_time_that_it_had() {
     let (service, file) = setup.following("").await;
     assert_eq!(service.subject("").await.status, 200);
     applied(&service, &file, "server.request_timeout = \"1us\"").await;
-    assert!(service.subject("").await.status.is_server_error());
+    // A timer is looked at when there is nothing else to do, so a quick answer may come before it.
+    let mut tries = 0;
+    while !service.subject("").await.status.is_server_error() {
+        tries += 1;
+        assert!(tries < 1000, "no request was too late");
+    }
     applied(&service, &file, "").await;
     assert_eq!(service.subject("").await.status, 200);
 }

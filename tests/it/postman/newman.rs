@@ -49,7 +49,7 @@ async fn the_contract_holds_and_a_service_with_other_rows_fails_it() {
     let (code, out, error) = newman(&["--url", &url]).await;
     assert_eq!(code, 0, "{out}\n{error}");
     let lines = table(&out);
-    assert!(lines["GET /products/direct"].2.ends_with("21,000"), "{out}");
+    assert!(lines["GET /products/direct"].2.contains("21,000"), "{out}");
     let (requests, errors, _) = &lines["all"];
     assert!(*requests > 45 && *errors == 0, "{out}");
     assert!(out.contains("Through cached"), "{out}");

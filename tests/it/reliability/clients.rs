@@ -21,7 +21,8 @@ async fn four_hundred_clients_that_come_back_when_they_are_told_to() {
         outcomes.0.retain(|outcome| outcome.ended() <= ended);
         outcomes
     };
-    let best = run(16).await;
+    // As many as there are connections: nobody waits, however slow the machine.
+    let best = run(8).await;
     let crowded = run(400).await;
     let goodput = crowded.right() as f64 / best.right() as f64;
     let refused = crowded.0.iter().filter(|outcome| outcome.fate != Fate::Right);
