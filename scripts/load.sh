@@ -33,14 +33,14 @@ while (($# > 0)); do
     case $1 in
     --short) seconds=6 skip=2 release= ;;
     --full) seconds=60 skip=5 limit='' judge=(--rates-differ) ;;
-    --url) url=${2-} && shift ;;
+    --url) value "$@" && url=$2 && shift ;;
     --tool)
         [[ ${2-} =~ ^(locust|jmeter|k6|newman|lab)$ ]] || { echo "error: --tool needs locust, jmeter, k6, newman or lab" >&2; exit 2; }
         tools+=("$2")
         shift
         ;;
-    --binary) binary=${2-} && shift ;;
-    --out) out=${2-} && shift ;;
+    --binary) value "$@" && binary=$2 && shift ;;
+    --out) value "$@" && out=$2 && shift ;;
     -h | --help)
         usage
         exit 0
