@@ -5,6 +5,9 @@
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# value OPTION VALUE: anything, or the end.
+value() { [ -n "${2-}" ] || { echo "error: $1 needs a value; see --help" >&2; exit 2; }; }
+
 # number OPTION VALUE: a whole number above 0, or the end.
 number() { [[ ${2:-} =~ ^[1-9][0-9]{0,6}$ ]] || { echo "error: $1 needs a whole number above 0" >&2; exit 2; }; }
 
@@ -43,6 +46,13 @@ build() {
     cargo build --quiet --all-features --locked ${1:+"$1"}
     poolwise=${CARGO_TARGET_DIR:-target}/debug/poolwise
     [ "$1" != --release ] || poolwise=${CARGO_TARGET_DIR:-target}/release/poolwise
+}
+
+# reach URL: ends where no service is ready.
+reach() {
+    need curl curl
+    curl -sf -o /dev/null --max-time 10 "$1/health/ready" ||
+        { echo "error: $1/health/ready does not answer: is the service running, and is --url right?" >&2; exit 1; }
 }
 
 # start_service: runs $poolwise in $work until this script ends, and makes `url`.

@@ -10,7 +10,7 @@ source load/service.sh
 
 case ${1-} in
 '') build '' ;;
---binary) poolwise=${2-} ;;
+--binary) value "$@" && poolwise=$2 ;;
 *)
     echo "error: $1 is not known; there is --binary" >&2
     exit 2

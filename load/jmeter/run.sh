@@ -29,14 +29,14 @@ HELP
 url=http://127.0.0.1:8080 users=20 seconds=60 limit='' rows='' only_install='' window='' out=${CARGO_TARGET_DIR:-target}/load/jmeter
 while (($# > 0)); do
     case $1 in
-    --url) url=${2-} && shift ;;
+    --url) value "$@" && url=$2 && shift ;;
     --users) number "$@" && users=$2 && shift ;;
     --seconds) number "$@" && seconds=$2 && shift ;;
     --limit) number "$@" && limit=$2 && shift ;;
     --rows) number "$@" && rows=$2 && shift ;;
     --install) only_install=yes ;;
     --window) window=yes ;;
-    --out) out=${2-} && shift ;;
+    --out) value "$@" && out=$2 && shift ;;
     -h | --help)
         usage
         exit 0

@@ -35,7 +35,8 @@ def main():
         everything = list(csv.DictReader(text))
     before = [one for one in everything if one["label"] == BEFORE]
     if any(one["success"] != "true" for one in before):
-        print(f"error: {BEFORE}: {before[0]['responseMessage']}: is the service running, and is --url right?", file=sys.stderr)
+        why = before[0]["responseMessage"].removeprefix("Non HTTP response message: ")
+        print(f"error: {BEFORE}: {why}: is the service running, and is --url right?", file=sys.stderr)
         return 1
     requests = [one for one in everything if one["label"] != BEFORE]
     if not requests:

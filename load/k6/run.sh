@@ -27,8 +27,8 @@ HELP
 script='' url=http://127.0.0.1:8080 out='' stand_in='' check='' settings=()
 while (($# > 0)); do
     case $1 in
-    --url) url=${2-} && shift ;;
-    --out) out=${2-} && shift ;;
+    --url) value "$@" && url=$2 && shift ;;
+    --out) value "$@" && out=$2 && shift ;;
     --stand-in) stand_in=yes ;;
     --check) check=yes ;;
     -h | --help)

@@ -29,10 +29,10 @@ all=(smoke baseline read_heavy write_heavy stages soak spike break_point)
 url='' out='' minutes=30 short=() wanted=()
 while (($# > 0)); do
     case $1 in
-    --url) url=${2-} && shift ;;
+    --url) value "$@" && url=$2 && shift ;;
     --short) short=(--short) ;;
     --minutes) number "$@" && minutes=$2 && shift ;;
-    --out) out=${2-} && shift ;;
+    --out) value "$@" && out=$2 && shift ;;
     -h | --help)
         usage
         exit 0
@@ -60,6 +60,7 @@ if [ -z "$url" ]; then
     build ''
     start_service
 fi
+reach "$url"
 mkdir -p "$out"
 
 status=0

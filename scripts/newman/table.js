@@ -30,6 +30,8 @@ function line(name, requests, seconds) {
     ];
 }
 
+/** The requests of stress in their order, of which each client begins with another one. */
+const STRESS = ['direct', 'pooled', 'cached'];
 const HEADS = ['endpoint', 'requests', 'requests/s', 'mean ms', 'p50 ms', 'p95 ms', 'errors', 'rows'];
 
 /** A line for each endpoint and one for all of them. */
@@ -38,7 +40,8 @@ function table(requests) {
     const begin = requests.reduce((least, request) => Math.min(least, request.at), Infinity);
     const end = requests.reduce((most, request) => Math.max(most, request.at + request.ms), 0);
     const seconds = Math.max(end - begin, 1) / 1000;
-    const names = [...new Set(requests.map((request) => request.name))];
+    const names = [...new Set(requests.map((request) => request.name))]
+        .sort((a, b) => STRESS.indexOf(a) - STRESS.indexOf(b));
     const lines = names.map((name) =>
         line(name, requests.filter((request) => request.name === name), seconds));
     lines.push(line('all', requests, seconds));

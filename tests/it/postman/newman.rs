@@ -103,6 +103,15 @@ async fn the_experiment_runs_in_as_many_processes_as_clients() {
             report["run"]["executions"].as_array().expect("it lists requests").len() as u64;
     }
     assert_eq!(executions, lines["all"].0);
+
+    // Two clients of one process; a service that holds 20 products would have 7 for them.
+    let options = ["--clients", "2", "--processes", "1", "--seconds", "1", "--rows", "20"];
+    let arguments =
+        [&["--folder", "stress", "--limit", "20", "--url", &url], &options[..]].concat();
+    let (code, out, error) = newman(&arguments).await;
+    assert_eq!(code, 1, "{out}\n{error}");
+    assert!(out.starts_with("2 clients in 1 process ask "), "{out}");
+    assert!(error.contains("20 products instead of 7"), "{error}");
 }
 
 #[tokio::test]
@@ -111,6 +120,7 @@ async fn what_cannot_be_run_is_said() {
         (&["--folder", "unit"][..], 2, "contract and stress"),
         (&["--clients"], 2, "--clients"),
         (&["--pause", "long", "--folder", "stress"], 2, "--pause long"),
+        (&["--processes", "0", "--folder", "stress"], 2, "--processes 0"),
         (&["--rows", "50"], 2, "multiple of 20"),
         (&["--url", "localhost"], 2, "http://"),
         (&["--url", "http://127.0.0.1:9"], 1, "Is the service running"),
