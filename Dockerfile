@@ -1,5 +1,5 @@
 # The service, the lab and every other command, with all features. Needs no BuildKit.
-#   docker build -t poolwise:0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
+#   docker build -t poolwise:0.1.0 --build-arg POOLWISE_COMMIT="$(git rev-parse HEAD)" .
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
@@ -13,9 +13,8 @@ RUN mkdir -p src benches examples \
     && cargo build --locked --all-features --bin poolwise --profile "$PROFILE" \
     && rm -r src benches examples
 COPY . .
-# For `poolwise --version`; there is no repository in here.
-ARG REVISION=unknown
-ENV POOLWISE_COMMIT=$REVISION
+# For `poolwise --version`: build.rs reads it from the environment, because there is no repository in here.
+ARG POOLWISE_COMMIT=
 # Cargo goes by the time of the files, and those that were copied may be older than those of nothing.
 RUN mkdir -p benches examples \
     && echo 'fn main() {}' | tee benches/encoder.rs examples/drain_mysql.rs >/dev/null \
@@ -36,13 +35,13 @@ COPY --from=build /poolwise /usr/local/bin/poolwise
 COPY config /etc/poolwise
 COPY LICENSE /usr/share/doc/poolwise/copyright
 
-ARG REVISION=unknown
+ARG POOLWISE_COMMIT=
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="Poolwise" \
     org.opencontainers.image.description="Direct, pooled or cached? One query, three ways, on your own database, and a lab that measures which way you need." \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.version="$VERSION" \
-    org.opencontainers.image.revision="$REVISION"
+    org.opencontainers.image.revision="$POOLWISE_COMMIT"
 
 USER 10001
 # Without a configuration the service keeps an embedded database in here.
