@@ -128,11 +128,11 @@ drive() {
         ;;
     newman)
         file=$out/newman/requests.jtl
-        # Two processes and not one a client: 20 keep two processors busy for half a minute before they begin.
+        # Four processes and not one a client: 20 keep two processors busy for half a minute before they begin.
         # It is told how many products there are where the answers are not as long as --limit allows: 7 of 20 match.
         options=(--out "$out/newman" ${limit:+--limit "$limit"})
         [ "$rows" = "$limit" ] || options+=(--rows $((rows * 20 / 7)))
-        run newman scripts/newman.sh --folder stress --url "$url" --clients "$users" --processes 2 --pause "$pause" \
+        run newman scripts/newman.sh --folder stress --url "$url" --clients "$users" --processes 4 --pause "$pause" \
             --seconds "$all" "${options[@]}"
         ;;
     esac
