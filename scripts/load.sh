@@ -128,7 +128,7 @@ drive() {
         ;;
     newman)
         file=$out/newman/requests.jtl
-        # Four processes and not one a client: of those 20, two processors are busy for half a minute before they begin.
+        # Four processes and not one a client: 20 keep two processors busy for half a minute before they begin.
         # It is told how many products there are where the answers are not as long as --limit allows: 7 of 20 match.
         options=(--out "$out/newman" ${limit:+--limit "$limit"})
         [ "$rows" = "$limit" ] || options+=(--rows $((rows * 20 / 7)))

@@ -19,8 +19,8 @@ a table of its requests. Exits with 1 when anything failed, with 2 when an optio
                       format) to this folder
 For stress:
   --clients N         clients at once (20)
-  --processes N       processes that they share (as many as clients). Each takes a second or two of a processor before
-                      all begin: on two processors, 20 take 20 s, and 4 take 4 s
+  --processes N       processes that they share (as many as clients). Each takes some two seconds of a processor before
+                      all begin: 20 of them take 20 s on two processors that have nothing else to do
   --pause MS          time between an answer and the next request of a client (233)
   --seconds N         how long they go on (60)
   --limit N           ask for so many products at a time; without it for all that match

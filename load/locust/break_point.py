@@ -63,8 +63,8 @@ class Shape(LoadTestShape):
 
     def begin(self, users):
         options = self.runner.environment.parsed_options
-        # Two levels, so that it can be seen to climb.
-        seconds = SHORT / 2 if options.short else options.hold
+        # Who came in the first third asks again a second later: a shorter level would have no requests to judge.
+        seconds = SHORT if options.short else options.hold
         self.level = Level(users, self.get_run_time(), seconds)
 
     def record(self, response_time, exception, **_):
@@ -74,6 +74,7 @@ class Shape(LoadTestShape):
 
     def tick(self):
         options = self.runner.environment.parsed_options
+        # With --short two levels, so that it can be seen to climb.
         last = min(options.last, options.first + options.step) if options.short else options.last
         if self.level is None:
             if not isinstance(self.runner, WorkerRunner):

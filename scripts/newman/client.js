@@ -9,8 +9,8 @@ const newman = require('newman');
 const POSTMAN = path.join(__dirname, '..', '..', 'postman');
 /** What every product begins with; a quote inside of a text has a backslash before it. */
 const PRODUCT = Buffer.from('{"id":');
-/** Rounds after which Node.js has compiled most of Newman. */
-const WARM_UP_ROUNDS = 10;
+/** Rounds after which Node.js has compiled most of Newman: the more clients a process has, the more it is worth. */
+const WARM_UP_ROUNDS_PER_CLIENT = 10;
 
 process.on('disconnect', () => process.exit(1));
 process.once('message', prepare);
@@ -74,8 +74,9 @@ async function warmUp(options) {
     const server = http.createServer((request, response) => response.end('[]'));
     await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
     const url = `http://127.0.0.1:${server.address().port}`;
+    const rounds = WARM_UP_ROUNDS_PER_CLIENT * options.numbers.length;
     await new Promise((resolve) => {
-        newman.run({ ...settings(options, url, 0), iterationCount: WARM_UP_ROUNDS }, resolve);
+        newman.run({ ...settings(options, url, 0), iterationCount: rounds }, resolve);
     });
     server.closeAllConnections();
     server.close();
