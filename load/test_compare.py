@@ -109,6 +109,11 @@ class Agreement(Folder):
         self.assertEqual(code, 0)
         self.assertIn("-66.", said)
 
+    def test_newman_has_a_rate_of_its_own(self):
+        code, said, errors = self.compare(f"newman={self.newman(requests(GAP * 2))}")
+        self.assertEqual((code, errors), (0, ""))
+        self.assertIn("-50.", said)
+
     def test_an_answer_with_other_rows_is_found_in_every_format(self):
         for word in (f"locust={self.locust(rows=19)}", f"jmeter={self.jmeter(rows=21)}", f"k6={self.k6(rows=0)}", f"newman={self.newman(rows='')}"):
             code, _, errors = self.compare("--rates-differ", word)

@@ -16,7 +16,7 @@ latencies over the steady part of each run.
 
 Exits with 1 when requests/s or errors of a tool are more than 15 % from the lab's, or when an answer had another
 number of rows. The pause is the limit here (20 users / 233 ms = 85.8 requests/s at most), so that this holds on a
-busy machine too.
+busy machine too. Newman's requests/s are shown and not judged: it needs most of a processor for them.
 
   --short         6 s a tool instead of 30 s, against an unoptimised build
   --full          all rows that match (21,000) for 60 s a tool. There the tools are the limit, each another one, so
