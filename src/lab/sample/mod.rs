@@ -67,12 +67,24 @@ pub struct Sampler {
     roots: Roots,
     api: Option<ProcessId>,
     api_cpu: Counter,
+    driver: Driver,
     driver_cpu: Counter,
     service: Service,
     database: Server<Database>,
     redis: Server<Redis>,
     /// What the service said of itself last.
     view: Option<service::View>,
+}
+
+/// Who sends the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    /// This process.
+    Own,
+    /// A process that is not there yet.
+    Awaited,
+    /// Another process, with all under it.
+    Tree(ProcessId),
 }
 
 /// A server behind the service.
@@ -119,6 +131,7 @@ impl Sampler {
         Self {
             api: watch.service_pid.and_then(|pid| roots.identify(pid)),
             api_cpu: Counter::default(),
+            driver: Driver::Own,
             driver_cpu: Counter::default(),
             service,
             database,
@@ -127,6 +140,17 @@ impl Sampler {
             watch,
             roots,
         }
+    }
+
+    /// From now on this process is not the load driver; another one will be.
+    pub(in crate::lab) fn awaits_driver(&mut self) {
+        self.driver = Driver::Awaited;
+    }
+
+    /// From now on the load driver is this process, with all under it.
+    pub(in crate::lab) fn follows_driver(&mut self, pid: u32) {
+        self.driver = self.roots.identify(pid).map_or(Driver::Awaited, Driver::Tree);
+        self.driver_cpu = Counter::default();
     }
 
     /// Versions of the servers that were reached: `PostgreSQL`, `MariaDB` or `MySQL`, and `Redis`.
@@ -221,10 +245,29 @@ impl Sampler {
     }
 
     fn driver(&mut self) -> Usage {
+        match self.driver {
+            Driver::Own => {}
+            Driver::Awaited => return Usage::default(),
+            Driver::Tree(root) => return self.driver_tree(root),
+        }
         let Some(stat) = self.roots.stat("self") else { return Usage::default() };
         Usage {
             cpu_seconds: Some(self.driver_cpu.at_least(seconds(stat.cpu_ticks))),
             memory_bytes: Some(stat.resident_bytes),
+            memory_limit_bytes: limit(&self.roots, "self"),
+            ..Usage::default()
+        }
+    }
+}
+
+impl Sampler {
+    fn driver_tree(&mut self, root: ProcessId) -> Usage {
+        let Some(now) = self.roots.tree_cpu_seconds(root) else { return Usage::default() };
+        let tree = self.roots.tree(root.pid).into_iter();
+        let memory = tree.filter_map(|pid| Some(self.roots.stat(pid)?.resident_bytes)).sum();
+        Usage {
+            cpu_seconds: Some(self.driver_cpu.at_least(now)),
+            memory_bytes: Some(memory),
             memory_limit_bytes: limit(&self.roots, "self"),
             ..Usage::default()
         }

@@ -1,6 +1,6 @@
 //! Says where each figure comes from, and what is not visible from here.
 
-use super::{Database, Redis, Sampler, Server, Watch, port, restarts};
+use super::{Database, Driver, Redis, Sampler, Server, Watch, port, restarts};
 use crate::config::DatabaseUrl;
 use crate::lab::record::{Source, Sources};
 
@@ -16,7 +16,16 @@ impl Sampler {
             redis: self.redis_source(),
             driver: Source::Seen {
                 usage: Some(
-                    "its own process: CPU time, with that of the sampling; resident memory".into(),
+                    match self.driver {
+                        Driver::Own => {
+                            "its own process: CPU time, with that of the sampling; resident memory"
+                        }
+                        _ => {
+                            "the command and all processes under it: CPU time, also of those that \
+                             ended; resident memory, where what they share counts for each"
+                        }
+                    }
+                    .into(),
                 ),
                 counters: None,
                 not_visible: vec![SHARED_NETWORK.into()],

@@ -53,7 +53,7 @@ fn overloaded(cell: &Cell) -> bool {
 
 fn void(context: &Context, cell: &Cell, place: &Place) -> Vec<String> {
     let limits = &context.run.plan.limits;
-    if cell.answers() == 0 {
+    if cell.answers() == 0 && !(context.is_unrecorded() && cell.load().is_some()) {
         return vec![match cell.failed() {
             0 if overloaded(cell) => format!(
                 "it cannot hold the rate: none of the {} arrivals was begun while they were due",

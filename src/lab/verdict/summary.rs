@@ -10,6 +10,7 @@ use super::tables::Measured;
 use super::{
     Better, Comparison, Figure, Knee, LimitedBy, Meaning, Row, Sentence, Stamp, Sweep, Trust, units,
 };
+use crate::lab::record::TOGETHER;
 
 /// What the paragraph is made from.
 pub(super) struct Findings<'a, 'b> {
@@ -114,6 +115,9 @@ fn winner(point: &Measured, best: &Row, baseline: &str) -> Vec<Sentence> {
         true => closest(&usable, figure),
         false => usable.iter().copied().find(|comparison| comparison.strategy == best.strategy),
     };
+    if !best.figures.contains_key(&Figure::Rate) {
+        return Vec::new();
+    }
     let Some(comparison) = comparison else {
         let said = Say::new(format!("With {load}, {} answered ", best.strategy));
         let said = said.estimate(&point.place(best), Figure::Rate);
@@ -169,7 +173,10 @@ fn cost(point: &Measured, best: &Row, baseline: &str) -> Option<Sentence> {
     let other = point.usable().map(|(row, _)| row);
     let other =
         other.into_iter().find(|row| row.strategy == baseline && row.strategy != best.strategy);
-    let rows = [Some(best), other];
+    let rows = match point.table.mixed {
+        true => [point.row(TOGETHER), None],
+        false => [Some(best), other],
+    };
     let mut said = Say::new("Per 1,000 requests ");
     let mut number = 0;
     for row in rows.into_iter().flatten() {
@@ -179,7 +186,10 @@ fn cost(point: &Measured, best: &Row, baseline: &str) -> Option<Sentence> {
             continue;
         }
         said = said.text(if number == 0 { "" } else { "; " });
-        said = said.text(format!("{} took ", row.strategy));
+        said = said.text(match row.strategy == TOGETHER {
+            true => "all strategies together took ".to_owned(),
+            false => format!("{} took ", row.strategy),
+        });
         for (place_in_list, (cost, at)) in known.iter().enumerate() {
             said = said.text(match place_in_list {
                 0 => "",

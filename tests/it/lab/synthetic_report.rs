@@ -472,5 +472,6 @@ fn record(plan: Plan, idle: Vec<Sample>, blocks: Vec<Block>, took_seconds: f64) 
         }],
         idle,
         blocks,
+        watched: None,
     }
 }

@@ -122,7 +122,7 @@ impl PointView {
             ceiling: table.client_ceiling.map(|rate| format::figure(Figure::Rate, rate)),
             mixed: table.mixed,
             columns: table.rows.iter().map(column).collect(),
-            counts: counts(table),
+            counts: counts(run, table),
             sections: figures,
             costs,
             legend,
@@ -151,7 +151,7 @@ fn unsaid(row: &Row) -> Badge {
 }
 
 /// What was counted, not estimated.
-fn counts(table: &PointTable) -> Vec<Line> {
+fn counts(run: &RunRecord, table: &PointTable) -> Vec<Line> {
     type Count = (&'static str, fn(&Row) -> u64);
     let open = table.rows.iter().any(|row| row.late + row.dropped > 0);
     let mut counts: Vec<Count> = vec![
@@ -159,6 +159,12 @@ fn counts(table: &PointTable) -> Vec<Line> {
         ("whole answers", |row| row.answers),
         ("failed requests", |row| row.failed),
     ];
+    if let Some(watched) = &run.watched {
+        counts[0].0 = "windows";
+        if watched.is_unrecorded() {
+            counts.truncate(1);
+        }
+    }
     if open {
         counts.push(("begun late", |row| row.late));
         counts.push(("never begun", |row| row.dropped));
