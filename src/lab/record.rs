@@ -246,6 +246,9 @@ pub struct Sample {
     pub driver: Usage,
     /// The machine of the driver; `None` where it says nothing.
     pub host: Option<HostUsage>,
+    /// Share of a core that the busiest thread of another tool used since the sample before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busiest_thread: Option<f64>,
     /// Connections of each strategy that is driven.
     pub pools: BTreeMap<String, PoolSample>,
     /// Caches of those that have one.

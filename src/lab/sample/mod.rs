@@ -7,6 +7,7 @@
 mod cgroup;
 mod counter;
 mod database;
+mod driver;
 mod host;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::counter::Counter;
 use self::database::Database;
+use self::driver::Driver;
 use self::process::{ProcessId, Roots, seconds};
 use self::redis::Redis;
 use self::service::Service;
@@ -68,23 +70,11 @@ pub struct Sampler {
     api: Option<ProcessId>,
     api_cpu: Counter,
     driver: Driver,
-    driver_cpu: Counter,
     service: Service,
     database: Server<Database>,
     redis: Server<Redis>,
     /// What the service said of itself last.
     view: Option<service::View>,
-}
-
-/// Who sends the requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Driver {
-    /// This process.
-    Own,
-    /// A process that is not there yet.
-    Awaited,
-    /// Another process, with all under it.
-    Tree(ProcessId),
 }
 
 /// A server behind the service.
@@ -131,8 +121,7 @@ impl Sampler {
         Self {
             api: watch.service_pid.and_then(|pid| roots.identify(pid)),
             api_cpu: Counter::default(),
-            driver: Driver::Own,
-            driver_cpu: Counter::default(),
+            driver: Driver::default(),
             service,
             database,
             redis,
@@ -144,13 +133,12 @@ impl Sampler {
 
     /// From now on this process is not the load driver; another one will be.
     pub(in crate::lab) fn awaits_driver(&mut self) {
-        self.driver = Driver::Awaited;
+        self.driver = Driver::awaited();
     }
 
     /// From now on the load driver is this process, with all under it.
     pub(in crate::lab) fn follows_driver(&mut self, pid: u32) {
-        self.driver = self.roots.identify(pid).map_or(Driver::Awaited, Driver::Tree);
-        self.driver_cpu = Counter::default();
+        self.driver = self.roots.identify(pid).map_or_else(Driver::awaited, Driver::tree);
     }
 
     /// Versions of the servers that were reached: `PostgreSQL`, `MariaDB` or `MySQL`, and `Redis`.
@@ -178,7 +166,7 @@ impl Sampler {
     pub async fn sample(&mut self) -> Sample {
         let at_seconds = self.watch.started.elapsed().as_secs_f64();
         let host = self.roots.host_usage();
-        let driver = self.driver();
+        let (driver, busiest_thread) = self.driver.look(&self.roots);
         let api = self.api();
         let looking = async {
             let database = self.database.watched_mut().map(Database::look);
@@ -208,7 +196,7 @@ impl Sampler {
         let pools = seen.map(|view| view.pools.clone()).unwrap_or_default();
         let caches = seen.map(|view| view.caches.clone()).unwrap_or_default();
         self.view = view.or(self.view.take());
-        Sample { at_seconds, api, database, redis, driver, host, pools, caches }
+        Sample { at_seconds, api, database, redis, driver, host, busiest_thread, pools, caches }
     }
 
     /// Samples at `from`, every second after it, and at `to`; after `stop` one more, for what was
@@ -241,35 +229,6 @@ impl Sampler {
             if to.saturating_duration_since(next) < INTERVAL / 2 {
                 next = to;
             }
-        }
-    }
-
-    fn driver(&mut self) -> Usage {
-        match self.driver {
-            Driver::Own => {}
-            Driver::Awaited => return Usage::default(),
-            Driver::Tree(root) => return self.driver_tree(root),
-        }
-        let Some(stat) = self.roots.stat("self") else { return Usage::default() };
-        Usage {
-            cpu_seconds: Some(self.driver_cpu.at_least(seconds(stat.cpu_ticks))),
-            memory_bytes: Some(stat.resident_bytes),
-            memory_limit_bytes: limit(&self.roots, "self"),
-            ..Usage::default()
-        }
-    }
-}
-
-impl Sampler {
-    fn driver_tree(&mut self, root: ProcessId) -> Usage {
-        let Some(now) = self.roots.tree_cpu_seconds(root) else { return Usage::default() };
-        let tree = self.roots.tree(root.pid).into_iter();
-        let memory = tree.filter_map(|pid| Some(self.roots.stat(pid)?.resident_bytes)).sum();
-        Usage {
-            cpu_seconds: Some(self.driver_cpu.at_least(now)),
-            memory_bytes: Some(memory),
-            memory_limit_bytes: limit(&self.roots, "self"),
-            ..Usage::default()
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Says where each figure comes from, and what is not visible from here.
 
-use super::{Database, Driver, Redis, Sampler, Server, Watch, port, restarts};
+use super::{Database, Redis, Sampler, Server, Watch, port, restarts};
 use crate::config::DatabaseUrl;
 use crate::lab::record::{Source, Sources};
 
@@ -15,18 +15,7 @@ impl Sampler {
             database: self.database_source(),
             redis: self.redis_source(),
             driver: Source::Seen {
-                usage: Some(
-                    match self.driver {
-                        Driver::Own => {
-                            "its own process: CPU time, with that of the sampling; resident memory"
-                        }
-                        _ => {
-                            "the command and all processes under it: CPU time, also of those that \
-                             ended; resident memory, where what they share counts for each"
-                        }
-                    }
-                    .into(),
-                ),
+                usage: Some(self.driver.source().to_owned()),
                 counters: None,
                 not_visible: vec![SHARED_NETWORK.into()],
                 shares_cores: None,

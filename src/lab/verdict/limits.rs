@@ -94,7 +94,7 @@ impl Evidence<'_> {
     /// The driver was the limit where it used at least 90 % of the cores that it may use (of two at
     /// most: it has two threads), or at least 90 % of one while the whole machine, the service
     /// included, had less than a tenth of its processor left: then it took from the service what it
-    /// used itself. Or where it did at least 80 % of the requests that it can do at all, which
+    /// used itself. Or where a thread of another tool used at least 90 % of a core: many have one only. Or where it did at least 80 % of the requests that it can do at all, which
     /// `/noop` showed. Its CPU alone says nothing: 90 % of one core of many idle ones is no limit.
     fn driver(&self, rate: f64) -> Option<Sentence> {
         let is_ours = self.context.run.watched.is_none();
@@ -118,6 +118,11 @@ impl Evidence<'_> {
             return Some(
                 said.figure(&self.place, Figure::DriverCpu).text(" of a core of it").done(),
             );
+        }
+        if self.place.is_at_least(Figure::DriverThread, FULL * 100.0) {
+            let said = Say::new("a thread of the load driver used ");
+            let said = said.figure(&self.place, Figure::DriverThread);
+            return Some(said.text(" of a core, and a thread cannot use more than one").done());
         }
         let ceiling = self.context.ceiling.filter(|ceiling| rate >= NEAR_CEILING * ceiling)?;
         let said = Say::new("it did ").figure(&self.place, Figure::Rate);

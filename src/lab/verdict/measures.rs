@@ -76,6 +76,13 @@ pub(super) fn quotients(
         found.insert(Figure::StaleAgeMean, (seen.age_seconds * 1000.0, looks));
     }
     host(block, &mut found);
+    // Each says what was used since the sample before it.
+    let busiest: Vec<f64> =
+        block.samples.iter().skip(1).filter_map(|sample| sample.busiest_thread).collect();
+    if !busiest.is_empty() {
+        let sum = busiest.iter().sum::<f64>() * 100.0;
+        found.insert(Figure::DriverThread, (sum, busiest.len() as f64));
+    }
     pool(block, &lane.strategy, answers, &mut found);
     if block.lanes.len() == 1 {
         for component in Component::ALL.into_iter().filter(|component| context.has(*component)) {

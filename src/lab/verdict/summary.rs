@@ -224,6 +224,11 @@ fn limit(said: Say, row: &Row, is_first: bool) -> Say {
     said.sentence(&row.limit.because)
 }
 
+/// Whether nothing is known of requests.
+fn has_no_rate(point: &Measured) -> bool {
+    point.table.rows.iter().all(|row| !row.figures.contains_key(&Figure::Rate))
+}
+
 fn trust(found: &Findings) -> Sentence {
     let mut rows = found.points.iter().flat_map(|point| &point.table.rows);
     let watched = rows.any(|row| row.figures.contains_key(&Figure::HostSteal));
@@ -235,6 +240,9 @@ fn trust(found: &Findings) -> Sentence {
         )
     });
     match found.stamp.level {
+        Trust::LowerBound if found.points.iter().all(|point| has_no_rate(point)) => Say::new(
+            format!("Read these figures with care: {}.", first_few(&found.stamp.reasons, 1)),
+        ),
         Trust::LowerBound => Say::new(format!(
             "Read the requests a second as \"at least\": {}{noise}.",
             first_few(&found.stamp.reasons, 1)

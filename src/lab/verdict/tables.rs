@@ -85,7 +85,8 @@ pub(super) fn ratios(
     ];
     // Nor is what the driver used for all of them at once.
     let at_once = cell.blocks().any(|(block, _)| block.lanes.len() > 1);
-    let is_shared = |figure: &Figure| at_once && *figure == Figure::DriverCpu;
+    let of_driver = [Figure::DriverCpu, Figure::DriverThread];
+    let is_shared = |figure: &Figure| at_once && of_driver.contains(figure);
     let figures = Figure::ALL.iter().filter(|figure| !alone.contains(figure) && !is_shared(figure));
     let ratio = |figure: &Figure| {
         let noise = noise.get(figure).copied().unwrap_or(0.0);
@@ -105,6 +106,9 @@ pub(super) fn row(context: &Context, point: &Point, cell: &Cell, together: Optio
         None => limit(context, Some(point), cell, place),
     };
     let stamp = stamp::of_row(context, cell, &place, &limit);
+    // Whatever was in the way of all was in the way of each.
+    let bound = together.map(|all| &all.stamp).filter(|all| all.level == Trust::LowerBound);
+    let stamp = bound.filter(|_| stamp.level == Trust::Valid).cloned().unwrap_or(stamp);
     let planned = context.run.plan.strategies.iter().find(|planned| planned.name == cell.strategy);
     Row {
         strategy: cell.strategy.to_owned(),

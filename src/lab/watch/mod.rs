@@ -29,7 +29,7 @@ use super::record::{Ended, RunRecord, Sample, Watched};
 use super::run::{self, TargetChoice};
 use super::sample::{Sampler, Watch};
 use super::target::{Running, TargetError};
-use crate::config::{Environment, PluginCheck};
+use crate::config::{Environment, PluginCheck, STANDARD_STRATEGIES};
 
 /// A command is not expected to run for longer.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -271,7 +271,11 @@ impl Watching<'_> {
     fn keep(&mut self, samples: &[Sample], imported: Vec<Imported>, complaints: &mut Vec<String>) {
         let zero = self.clock.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let names = self.running.strategies.iter().map(|one| one.name.clone());
-        let strategies: Vec<String> = names.collect();
+        let mut strategies: Vec<String> = names.collect();
+        // The three that always exist first, as everywhere.
+        let place =
+            |name: &String| STANDARD_STRATEGIES.iter().position(|standard| standard == name);
+        strategies.sort_by_key(|name| place(name).unwrap_or(usize::MAX));
         let point = self.record.plan.points[0].name.clone();
         let (skip, windows) = (self.request.skip, self.request.windows);
         let cut = |imported: &[Imported]| {

@@ -76,7 +76,7 @@ pub(super) fn complete(
     plan.warm_up = Duration::from_secs_f64(watched.skip_seconds);
     plan.tasks = tasks;
     for stage in plan.points.iter_mut().flat_map(|point| &mut point.stages) {
-        // To the millisecond, as people read it.
-        stage.duration = Duration::from_millis((length * 1000.0).round() as u64);
+        // To a tenth of a second, as people read it.
+        stage.duration = Duration::from_millis(100 * (length * 10.0).round() as u64);
     }
 }

@@ -97,14 +97,16 @@ pub(super) fn cut(material: &Material) -> Result<Windows, String> {
         None => ((end - begin) / 10.0).clamp(1.0, 10.0).min((end - begin) / 2.0),
     };
     let windows = if by_total { 1 } else { material.windows };
-    let borders = borders(material.samples, (begin + skip, end), windows).ok_or_else(|| {
+    let borders = borders(material.samples, (begin, skip, end), windows).ok_or_else(|| {
         let seconds = humantime::format_duration(Duration::from_millis(((end - begin) * 1000.0) as u64));
         format!(
             "the load took {seconds}, and nothing is left of it after the first {skip:.1} s: have COMMAND \
              run longer, or give a shorter --skip"
         )
     })?;
-    Ok(fill(material, &requests, &borders, skip))
+    // What is left out ends with a sample.
+    let skipped = (material.samples[borders[0]].at_seconds - begin).max(0.0);
+    Ok(fill(material, &requests, &borders, if skip > 0.0 { skipped } else { 0.0 }))
 }
 
 /// Requests of one kind that began and ended at about the same time; nearly always one.
@@ -165,10 +167,18 @@ fn asked<'a>(imported: &'a Imported, material: &'a Material) -> Vec<Asked<'a>> {
     }
 }
 
-/// The places of the samples at which windows begin and end; `None` where not one window is left.
-fn borders(samples: &[Sample], (from, to): (f64, f64), windows: u32) -> Option<Vec<usize>> {
+/// The places of the samples at which windows begin and end: from the last one before the load where
+/// nothing is skipped, else from the first one after that. `None` where not one window is left.
+fn borders(
+    samples: &[Sample],
+    (begin, skip, to): (f64, f64, f64),
+    windows: u32,
+) -> Option<Vec<usize>> {
     let at = |place: usize| samples[place].at_seconds;
-    let first = (0..samples.len()).rev().find(|place| at(*place) <= from).unwrap_or(0);
+    let first = match skip > 0.0 {
+        true => (0..samples.len()).find(|place| at(*place) >= begin + skip)?,
+        false => (0..samples.len()).rev().find(|place| at(*place) <= begin).unwrap_or(0),
+    };
     let last = (0..samples.len()).find(|place| at(*place) >= to).unwrap_or(samples.len() - 1);
     let intervals = last.checked_sub(first).filter(|intervals| *intervals > 0)?;
     let windows = (windows.max(1) as usize).min(intervals);
@@ -370,3 +380,6 @@ fn outcomes(lane: &mut Lane, answers: u64, errors: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

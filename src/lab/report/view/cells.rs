@@ -125,7 +125,7 @@ pub fn section_of(figure: Figure) -> (Section, bool) {
             (Section::Redis, true)
         }
         F::PoolUse | F::PoolConnections | F::PoolWaiting | F::PoolWaitP95 => (Section::Pool, false),
-        F::DriverCpu | F::HostBusy | F::HostSteal => (Section::Driver, false),
+        F::DriverCpu | F::DriverThread | F::HostBusy | F::HostSteal => (Section::Driver, false),
     }
 }
 

@@ -81,6 +81,18 @@ fn fact(name: &str, value: String) -> Fact {
 }
 
 fn strategies(run: &RunRecord) -> Vec<StrategyView> {
+    if run.watched.as_ref().is_some_and(Watched::is_unrecorded) {
+        // Nobody knows which of them were asked.
+        let view = run.target.strategies.iter().map(|known| StrategyView {
+            name: known.name.clone(),
+            access: known.access.clone(),
+            cache: known.cache.clone(),
+            connections: known.connections.map_or(format::NOTHING.to_owned(), format::count),
+            definition: None,
+            baseline: false,
+        });
+        return view.collect();
+    }
     let planned = run.plan.strategies.iter();
     let view = planned.map(|planned| {
         let described = run.target.strategies.iter().find(|s| s.name == planned.name);
@@ -154,7 +166,8 @@ fn plan(plan: &Plan, analysis: &Analysis) -> Vec<Fact> {
 
 /// What is known of a load that another tool drove.
 fn watched_facts(run: &RunRecord, watched: &Watched) -> Vec<Fact> {
-    let seconds = |seconds: f64| format::duration(Duration::from_millis((seconds * 1000.0) as u64));
+    let tenths = |seconds: f64| Duration::from_millis(100 * (seconds * 10.0).round() as u64);
+    let seconds = |seconds: f64| format::duration(tenths(seconds));
     let plan = &run.plan;
     let mut facts = vec![
         fact("driven by", format!("{}, for {}", watched.tool, seconds(watched.took_seconds))),

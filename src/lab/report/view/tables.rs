@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::lab::record::RunRecord;
+use crate::lab::record::{RunRecord, Watched};
 use crate::lab::verdict::{Analysis, CellRef, Estimate, Figure, PointTable, Row, Trust};
 
 use super::super::format;
@@ -103,11 +103,16 @@ impl PointView {
         anchors: &Anchors,
         said: &mut Numbering<'_>,
     ) -> Self {
+        let unrecorded = run.watched.as_ref().is_some_and(Watched::is_unrecorded);
         let sections = |per_1000: bool| -> (Vec<SectionView>, Vec<Absent>) {
             let mut legend = Vec::new();
             let of = |section| section_view(run, table, anchors, section, per_1000, &mut legend);
             let shown = |view: &SectionView| view.none_because.is_some() || !view.lines.is_empty();
-            (Section::ALL.into_iter().map(of).filter(shown).collect(), legend)
+            // Where nothing is known of requests, neither is anything per 1,000 of them.
+            let known =
+                |section: &Section| !unrecorded || !(per_1000 || *section == Section::Answers);
+            let all = Section::ALL.into_iter().filter(known);
+            (all.map(of).filter(shown).collect(), legend)
         };
         let ((figures, legend), (costs, costs_legend)) = (sections(false), sections(true));
         let limits = table.rows.iter().map(|row| LimitView {

@@ -204,3 +204,6 @@ fn without_answer(said: &str) -> &'static str {
 
 /// A request that was answered, and not rightly although its status says so.
 const WRONG_ANSWER: &str = "wrong answer";
+
+#[cfg(test)]
+mod tests;
