@@ -20,15 +20,15 @@ same() {
 }
 left() {
     case $whom in
-        -*) kill -0 -- "$whom" 2>/dev/null ;;
+        -*) kill -s 0 -- "$whom" 2>/dev/null ;;
         *) same ;;
     esac
 }
 if same; then
-    kill -TERM -- "$whom"
+    kill -s TERM -- "$whom"
     seconds=0
     while left && [ $seconds -lt 15 ]; do sleep 1; seconds=$((seconds + 1)); done
-    if left; then kill -KILL -- "$whom"; fi
+    if left; then kill -s KILL -- "$whom"; fi
 fi
 [ -z "$folder" ] || rm -rf "$folder"
 "#;

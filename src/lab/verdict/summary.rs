@@ -60,12 +60,14 @@ pub(super) fn main_point<'a, 'b>(points: &'b [Measured<'a>]) -> Option<&'b Measu
     usable().find(|point| !point.is_open()).or_else(|| usable().next())
 }
 
-/// What decides at a point: requests a second, or p95 where the rate is set; the mean response time
-/// where a pause or the driver held all back.
+/// What decides at a point: requests a second, or p95 where the rate is set, or where strategies were driven
+/// at once, by users who ask them in turn; the mean response time where a pause or the driver held all back.
 pub(super) fn deciding(point: &Measured) -> Figure {
     let has = |figure| point.usable().all(|(row, _)| row.figures.contains_key(&figure));
+    let is_set = point.is_open() || point.table.mixed;
     match point.usable().all(|(row, _)| is_bounded(row)) {
-        _ if point.is_open() && has(Figure::LatencyP95) => Figure::LatencyP95,
+        _ if is_set && has(Figure::LatencyP95) => Figure::LatencyP95,
+        _ if is_set && has(Figure::LatencyMean) => Figure::LatencyMean,
         _ if point.is_open() => Figure::LatencyMean,
         true if has(Figure::LatencyMean) => Figure::LatencyMean,
         _ => Figure::Rate,
@@ -124,7 +126,8 @@ fn winner(point: &Measured, best: &Row, baseline: &str) -> Vec<Sentence> {
         return vec![said.text("; there is no baseline to compare it with.").done()];
     };
     let meaning = comparison.ratios.get(&figure).map(|ratio| ratio.meaning);
-    let is_held_back = !point.is_open() && figure == Figure::LatencyMean;
+    let is_set = point.is_open() || point.table.mixed;
+    let is_held_back = !is_set && figure == Figure::LatencyMean;
     let begin = match meaning {
         _ if is_held_back => format!(
             "With {load}, every strategy answered nearly all that was asked for{}, so only response times and costs tell them apart.",
