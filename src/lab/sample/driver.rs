@@ -12,13 +12,16 @@ use crate::lab::record::Usage;
 /// Two readings of threads that are closer say what the clock's grain is.
 const SHORTEST_SECONDS: f64 = 0.25;
 
+/// The ticks of threads by number and begin.
+type Threads = HashMap<(u32, u64), u64>;
+
 /// The load driver.
 #[derive(Debug, Default)]
 pub(super) struct Driver {
     who: Who,
     cpu: Counter,
     /// The ticks of each thread, by its number and begin, and when they were read.
-    threads: Option<(Instant, HashMap<(u32, u64), u64>)>,
+    threads: Option<(Instant, Threads)>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -83,7 +86,7 @@ impl Driver {
     fn busiest_thread(&mut self, roots: &Roots, root: ProcessId) -> Option<f64> {
         let now = Instant::now();
         let read = roots.threads(root).into_iter();
-        let read = read.map(|(thread, began, ticks)| ((thread, began), ticks)).collect();
+        let read: Threads = read.map(|(thread, began, ticks)| ((thread, began), ticks)).collect();
         let (before, last) = self.threads.replace((now, read))?;
         let took = now.saturating_duration_since(before).as_secs_f64();
         let (_, read) = self.threads.as_ref()?;

@@ -109,8 +109,9 @@ impl PointView {
             let of = |section| section_view(run, table, anchors, section, per_1000, &mut legend);
             let shown = |view: &SectionView| view.none_because.is_some() || !view.lines.is_empty();
             // Where nothing is known of requests, neither is anything per 1,000 of them.
+            let of_requests = [Section::Answers, Section::Pool];
             let known =
-                |section: &Section| !unrecorded || !(per_1000 || *section == Section::Answers);
+                |section: &Section| !unrecorded || !(per_1000 || of_requests.contains(section));
             let all = Section::ALL.into_iter().filter(known);
             (all.map(of).filter(shown).collect(), legend)
         };
