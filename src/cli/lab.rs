@@ -1,5 +1,7 @@
 //! `poolwise lab`: plans to runs, runs to reports. A few lines for each subcommand over the library.
 
+mod watch;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +25,8 @@ const RESULTS: &str = "lab-results";
 pub(super) enum Lab {
     /// Run a plan and write a report: the whole experiment
     Run(Box<Run>),
+    /// Watch what the load of another tool costs: JMeter, Locust, k6, Newman, any command
+    Watch(Box<watch::Watch>),
     /// Write a run's report anew
     Report(Report),
     /// Compare two runs: better, worse, or no measurable difference
@@ -152,6 +156,16 @@ pub(super) struct Doctor {
     changes: Changes,
 }
 
+impl Target {
+    fn choice(&self) -> Result<TargetChoice, Failure> {
+        let (files, allow_remote) = (self.files.files.clone(), self.allow_remote);
+        Ok(match &self.url {
+            Some(url) => TargetChoice::Attach { url: url.clone(), allow_remote, files },
+            None => TargetChoice::Start { program: std::env::current_exe()?, files },
+        })
+    }
+}
+
 impl From<&Changes> for Overrides {
     fn from(changes: &Changes) -> Self {
         let Changes {
@@ -188,6 +202,7 @@ impl From<RunError> for Failure {
 pub(super) fn main(command: &Lab, plugins: &Plugins) -> Result<u8, Failure> {
     match command {
         Lab::Run(command) => run(command, plugins),
+        Lab::Watch(command) => watch::main(command, plugins),
         Lab::Report(command) => rewrite(command),
         Lab::Compare(command) => side_by_side(command),
         Lab::Doctor(command) => examine(command, plugins),
@@ -237,18 +252,7 @@ async fn one(
     plugins: &Plugins,
     stop: &CancellationToken,
 ) -> Result<(RunRecord, Analysis), Failure> {
-    let Target { files, url, allow_remote } = &command.target;
-    let target = match url {
-        Some(url) => TargetChoice::Attach {
-            url: url.clone(),
-            allow_remote: *allow_remote,
-            files: files.files.clone(),
-        },
-        None => {
-            let program = std::env::current_exe()?;
-            TargetChoice::Start { program, files: files.files.clone() }
-        }
-    };
+    let target = command.target.choice()?;
     let progress = Progress::new(plan.expected_duration(), command.quiet);
     progress.title(&plan);
     let environment = Environment::of_process();

@@ -6,6 +6,7 @@
 //!                                            | verdict::analyse   a pure function
 //!                                            v
 //!                                         Analysis -> report.{html,md}, tables.csv
+//! watch { another tool, sample, import } ----^ a RunRecord of a load that the lab did not drive
 //! ```
 //!
 //! It imports [`crate::config`] only. The service is another process, reached over HTTP; samplers
@@ -24,3 +25,4 @@ pub mod run;
 pub mod sample;
 pub mod target;
 pub mod verdict;
+pub mod watch;

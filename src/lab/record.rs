@@ -1,12 +1,16 @@
 //! What a run leaves behind: plain data, written to `run.json` after every block. Every report is a
 //! pure function of it, so everything a report says must be in here, and no secret may be.
 
+mod watched;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Times;
 use super::plan::Plan;
+
+pub use watched::{OTHER_ROUTES, RecordsFile, Reported, TOGETHER, Watched};
 
 /// The version of this format; a file of another one is refused.
 pub const SCHEMA: u32 = 1;
@@ -37,6 +41,9 @@ pub struct RunRecord {
     pub idle: Vec<Sample>,
     /// What was measured, in the order in which it was.
     pub blocks: Vec<Block>,
+    /// The load of another tool; `None` where the lab drove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<Watched>,
 }
 
 /// How a run ended.
@@ -239,6 +246,9 @@ pub struct Sample {
     pub driver: Usage,
     /// The machine of the driver; `None` where it says nothing.
     pub host: Option<HostUsage>,
+    /// Share of a core that the busiest thread of another tool used since the sample before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busiest_thread: Option<f64>,
     /// Connections of each strategy that is driven.
     pub pools: BTreeMap<String, PoolSample>,
     /// Caches of those that have one.
@@ -300,6 +310,8 @@ pub enum Load {
         /// Requests that can be on their way at once.
         connections: u32,
     },
+    /// What another tool asked for: see [`Watched`].
+    Watched,
 }
 
 /// What happened to the requests of one strategy in a block.
@@ -324,6 +336,9 @@ pub struct Lane {
     /// What a look beside the load said of how stale answers are; `None` where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staleness: Option<StalenessRecord>,
+    /// What the tool that drove says of its times itself, where the seconds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Reported>,
     /// By the second in which the answer ended, counted from the begin of the measured part. The
     /// last ones may lie after its end: answers to requests that began within it.
     pub seconds: Vec<Second>,

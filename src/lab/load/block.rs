@@ -150,6 +150,7 @@ fn pacers(job: &Job, levels: &Arc<Levels>) -> Vec<Pacer> {
             let arrivals = Arc::new(Arrivals { schedule, begin: job.begin });
             vec![Pacer::Arrivals(arrivals); connections.max(1) as usize]
         }
+        Model::Watched => unreachable!("what another tool drives is not a job"),
     }
 }
 

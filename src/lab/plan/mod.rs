@@ -156,6 +156,8 @@ pub enum Model {
         /// Requests that can be on their way at once; further ones are late.
         connections: u32,
     },
+    /// As another tool does, which the lab only watches; levels are not known. No file can say so.
+    Watched,
 }
 
 /// How the arrivals of an open model are spaced.

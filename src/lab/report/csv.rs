@@ -2,7 +2,7 @@
 
 use csv::Writer;
 
-use crate::lab::record::RunRecord;
+use crate::lab::record::{RunRecord, Watched};
 use crate::lab::verdict::{Analysis, Figure, Meaning, PointTable, Row, Trust};
 
 use super::view::{absence, mark_word};
@@ -97,7 +97,9 @@ fn figures(file: &mut File, run: &RunRecord, table: &PointTable, row: &Row) {
         ("late", row.late),
         ("dropped", row.dropped),
     ] {
-        let value = Some(count as f64);
+        let is_known =
+            figure == "blocks" || !run.watched.as_ref().is_some_and(Watched::is_unrecorded);
+        let value = is_known.then_some(count as f64);
         file.line(Line {
             section: "count",
             point,

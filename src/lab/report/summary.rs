@@ -21,6 +21,16 @@ const COLUMNS: [(Figure, &str); 8] = [
     (Figure::PoolConnections, "own\nconnections"),
 ];
 
+/// Those of a load whose requests are not known.
+const COSTS: [(Figure, &str); 6] = [
+    (Figure::ApiCpu, "API CPU,\nof a core"),
+    (Figure::ApiMemory, "API\nmemory"),
+    (Figure::DatabaseCpu, "database CPU,\nof a core"),
+    (Figure::RedisCpu, "Redis CPU,\nof a core"),
+    (Figure::DriverCpu, "driver CPU,\nof a core"),
+    (Figure::HostBusy, "machine\nin use"),
+];
+
 /// What a person wants to read before the report.
 pub fn summary(run: &RunRecord, analysis: &Analysis) -> String {
     let mut text = String::new();
@@ -40,8 +50,9 @@ pub fn summary(run: &RunRecord, analysis: &Analysis) -> String {
 
 fn lines(table: &PointTable) -> Table {
     let known = |figure: &Figure| table.rows.iter().any(|row| row.figures.contains_key(figure));
+    let columns = if known(&Figure::Rate) { &COLUMNS[..] } else { &COSTS[..] };
     let columns: Vec<&(Figure, &str)> =
-        COLUMNS.iter().filter(|(figure, _)| known(figure)).collect();
+        columns.iter().filter(|(figure, _)| known(figure)).collect();
     let mut drawn = Table::new();
     drawn.load_style(UTF8_FULL_CONDENSED);
     let right = |cell: Cell| cell.set_alignment(CellAlignment::Right);

@@ -114,5 +114,6 @@ fn highest(spec: &Spec<'_>) -> Load {
             Load::Closed { users: level.round() as u32, pause_seconds: pause.as_secs_f64() }
         }
         Model::Open { connections, .. } => Load::Open { rate: level, connections },
+        Model::Watched => Load::Watched,
     }
 }

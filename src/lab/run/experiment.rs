@@ -12,13 +12,13 @@ use super::people::People;
 use super::progress::Progress;
 use super::search::Steps;
 use super::staleness::Watched;
-use super::{Request, RunError, Start, TargetChoice, levels};
-use crate::config::{self, STANDARD_STRATEGIES};
+use super::{Request, RunError, levels, open};
+use crate::config::STANDARD_STRATEGIES;
 use crate::lab::load::{Keys, LaneTarget, Shop, StageLevel};
 use crate::lab::plan::{Distribution, Model, Parameters, Plan, Point, Search, Staleness};
 use crate::lab::record::{Block, Ended, Finding, Role, RunRecord, SCHEMA, Target};
 use crate::lab::sample::{self, Sampler, Watch};
-use crate::lab::target::{self, Running, TargetError};
+use crate::lab::target::{self, Running};
 use crate::lab::{doctor, verdict};
 
 /// Users of the block that finds the driver's ceiling.
@@ -65,21 +65,8 @@ impl<'a> Experiment<'a> {
         } = request;
         let started = Instant::now();
         let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let running = match choice {
-            TargetChoice::Start { program, files } => {
-                progress.says("starting the service");
-                let (files, plan, cores) = (&files, &plan, cores.as_ref());
-                let progress = &|_| {};
-                let start = Start { program, files, plan, plugins, environment, cores, progress };
-                target::start(start).await?
-            }
-            TargetChoice::Attach { url, allow_remote, files } => {
-                let known = !files.is_empty();
-                let load = || config::load(&files, environment, plugins);
-                let config = known.then(load).transpose().map_err(TargetError::Config)?;
-                target::attach(&url, allow_remote, &plan, config).await?
-            }
-        };
+        let says = &|text: &str| progress.says(text);
+        let running = open(choice, &plan, plugins, environment, cores.as_ref(), says).await?;
         let sampler = Sampler::connect(Watch {
             started,
             base: running.base.clone(),
@@ -277,7 +264,8 @@ fn lane(strategy: &str) -> LaneTarget {
     LaneTarget { strategy: strategy.to_owned(), path }
 }
 
-fn empty(
+/// A record of a run in which nothing was measured yet.
+pub(in crate::lab) fn empty(
     plan: Plan,
     started_at: String,
     findings: Vec<Finding>,
@@ -300,5 +288,6 @@ fn empty(
         findings,
         idle: Vec::new(),
         blocks: Vec::<Block>::new(),
+        watched: None,
     }
 }

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::Plan;
 use super::record::RunRecord;
-use super::target::{Pins, Start, TargetError};
-use crate::config::{Environment, PluginCheck};
+use super::target::{self, Pins, Running, Start, TargetError};
+use crate::config::{self, Environment, PluginCheck};
 
+pub(super) use experiment::empty;
 pub use progress::Progress;
 
 /// What to run, and against what.
@@ -60,6 +61,31 @@ pub enum TargetChoice {
         /// Its configuration files, where they are known; empty otherwise.
         files: Vec<PathBuf>,
     },
+}
+
+/// Starts a service, or finds one that runs already, with the strategies of a plan: all, where it names none.
+pub(super) async fn open(
+    choice: TargetChoice,
+    plan: &Plan,
+    plugins: &(dyn PluginCheck + Sync),
+    environment: &Environment,
+    cores: Option<&Pins>,
+    says: &(dyn Fn(&str) + Sync),
+) -> Result<Running, TargetError> {
+    match choice {
+        TargetChoice::Start { program, files } => {
+            says("starting the service");
+            let (files, progress) = (&files, &|_| {});
+            target::start(Start { program, files, plan, plugins, environment, cores, progress })
+                .await
+        }
+        TargetChoice::Attach { url, allow_remote, files } => {
+            let known = !files.is_empty();
+            let load = || config::load(&files, environment, plugins);
+            let config = known.then(load).transpose().map_err(TargetError::Config)?;
+            target::attach(&url, allow_remote, plan, config).await
+        }
+    }
 }
 
 /// Why a run came to nothing or to less than planned.

@@ -7,6 +7,7 @@
 mod cgroup;
 mod counter;
 mod database;
+mod driver;
 mod host;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::counter::Counter;
 use self::database::Database;
+use self::driver::Driver;
 use self::process::{ProcessId, Roots, seconds};
 use self::redis::Redis;
 use self::service::Service;
@@ -67,7 +69,7 @@ pub struct Sampler {
     roots: Roots,
     api: Option<ProcessId>,
     api_cpu: Counter,
-    driver_cpu: Counter,
+    driver: Driver,
     service: Service,
     database: Server<Database>,
     redis: Server<Redis>,
@@ -119,7 +121,7 @@ impl Sampler {
         Self {
             api: watch.service_pid.and_then(|pid| roots.identify(pid)),
             api_cpu: Counter::default(),
-            driver_cpu: Counter::default(),
+            driver: Driver::default(),
             service,
             database,
             redis,
@@ -127,6 +129,16 @@ impl Sampler {
             watch,
             roots,
         }
+    }
+
+    /// From now on this process is not the load driver; another one will be.
+    pub(in crate::lab) fn awaits_driver(&mut self) {
+        self.driver = Driver::awaited();
+    }
+
+    /// From now on the load driver is this process, with all under it.
+    pub(in crate::lab) fn follows_driver(&mut self, pid: u32) {
+        self.driver = self.roots.identify(pid).map_or_else(Driver::awaited, Driver::tree);
     }
 
     /// Versions of the servers that were reached: `PostgreSQL`, `MariaDB` or `MySQL`, and `Redis`.
@@ -154,7 +166,7 @@ impl Sampler {
     pub async fn sample(&mut self) -> Sample {
         let at_seconds = self.watch.started.elapsed().as_secs_f64();
         let host = self.roots.host_usage();
-        let driver = self.driver();
+        let (driver, busiest_thread) = self.driver.look(&self.roots);
         let api = self.api();
         let looking = async {
             let database = self.database.watched_mut().map(Database::look);
@@ -184,7 +196,7 @@ impl Sampler {
         let pools = seen.map(|view| view.pools.clone()).unwrap_or_default();
         let caches = seen.map(|view| view.caches.clone()).unwrap_or_default();
         self.view = view.or(self.view.take());
-        Sample { at_seconds, api, database, redis, driver, host, pools, caches }
+        Sample { at_seconds, api, database, redis, driver, host, busiest_thread, pools, caches }
     }
 
     /// Samples at `from`, every second after it, and at `to`; after `stop` one more, for what was
@@ -217,16 +229,6 @@ impl Sampler {
             if to.saturating_duration_since(next) < INTERVAL / 2 {
                 next = to;
             }
-        }
-    }
-
-    fn driver(&mut self) -> Usage {
-        let Some(stat) = self.roots.stat("self") else { return Usage::default() };
-        Usage {
-            cpu_seconds: Some(self.driver_cpu.at_least(seconds(stat.cpu_ticks))),
-            memory_bytes: Some(stat.resident_bytes),
-            memory_limit_bytes: limit(&self.roots, "self"),
-            ..Usage::default()
         }
     }
 }

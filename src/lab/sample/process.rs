@@ -76,6 +76,11 @@ impl Roots {
         Stat::parse(&self.read(pid, "stat")?)
     }
 
+    /// The same of a thread of it.
+    pub fn stat_of(&self, pid: u32, thread: u32) -> Option<Stat> {
+        Stat::parse(&self.read(pid, &format!("task/{thread}/stat"))?)
+    }
+
     /// The process of this number now.
     pub fn identify(&self, pid: u32) -> Option<ProcessId> {
         Some(ProcessId { pid, began_ticks: self.stat(pid)?.began_ticks })

@@ -15,9 +15,7 @@ impl Sampler {
             database: self.database_source(),
             redis: self.redis_source(),
             driver: Source::Seen {
-                usage: Some(
-                    "its own process: CPU time, with that of the sampling; resident memory".into(),
-                ),
+                usage: Some(self.driver.source().to_owned()),
                 counters: None,
                 not_visible: vec![SHARED_NETWORK.into()],
                 shares_cores: None,

@@ -45,6 +45,20 @@ impl Roots {
         found
     }
 
+    /// Every thread of a process and of all under it: its number, its begin, and the ticks that it used.
+    pub fn threads(&self, root: ProcessId) -> Vec<(u32, u64, u64)> {
+        let of = |pid: u32| {
+            let folder = self.proc.join(pid.to_string()).join("task");
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let threads = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            threads.filter_map(move |thread: u32| {
+                let stat = self.stat_of(pid, thread)?;
+                Some((thread, stat.began_ticks, stat.cpu_ticks))
+            })
+        };
+        self.tree(root.pid).into_iter().flat_map(of).collect()
+    }
+
     /// CPU time in seconds that a process and all under it have used, those that ended included;
     /// `None` when it has ended itself.
     ///

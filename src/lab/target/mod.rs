@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use child::{Start, start};
+pub(in crate::lab) use guard::Guard;
 pub use pin::Pins;
 pub use remote::attach;
 
@@ -146,9 +147,12 @@ async fn list(base: &Base, timeout: Duration) -> Result<Vec<StrategyRecord>, Lis
     Ok(listed.into_iter().map(record).collect())
 }
 
-/// The strategies of a plan among those of a service, in the order of the plan; else the names that
-/// are missing.
+/// The strategies of a plan among those of a service, in the order of the plan, and all where it names
+/// none; else the names that are missing.
 fn pick(plan: &Plan, listed: Vec<StrategyRecord>) -> Result<Vec<StrategyRecord>, Vec<String>> {
+    if plan.strategies.is_empty() {
+        return Ok(listed);
+    }
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for planned in &plan.strategies {
         match listed.iter().find(|listed| listed.name == planned.name) {

@@ -91,7 +91,7 @@ pub struct PointTable {
     pub mixed: bool,
     /// The most that the clients can ask for: users / pause; `None` without a pause.
     pub client_ceiling: Option<f64>,
-    /// One for each strategy, in the order of the plan.
+    /// One for each strategy, in the order of the plan; in a mixed point one more, of all together.
     pub rows: Vec<Row>,
     /// Each other strategy against the baseline.
     pub comparisons: Vec<Comparison>,

@@ -76,6 +76,9 @@ impl<'a> Cell<'a> {
     /// A figure, ready to be computed for any weights; `None` where some round lacks it.
     pub(super) fn terms(&self, figure: Figure) -> Option<Terms<'_>> {
         let quantile = |grid, q| Some(Terms::Quantile(grid, q));
+        if let Some(value) = self.reported(figure) {
+            return Some(Terms::Quotient(vec![(value, 1.0)]));
+        }
         match figure {
             Figure::LatencyP50 => quantile(&self.latency, 0.50),
             Figure::LatencyP95 => quantile(&self.latency, 0.95),
@@ -90,6 +93,19 @@ impl<'a> Cell<'a> {
                 let values = self.rounds.iter().map(|round| round.quotients.get(&figure).copied());
                 Some(Terms::Quotient(values.collect::<Option<_>>()?))
             }
+        }
+    }
+
+    /// A percentile that a tool computed itself, of the only round that there is.
+    fn reported(&self, figure: Figure) -> Option<f64> {
+        let [Round { blocks, .. }] = self.rounds.as_slice() else { return None };
+        let [(_, lane)] = blocks.as_slice() else { return None };
+        let reported = lane.reported?;
+        match figure {
+            Figure::LatencyP50 => reported.p50_ms,
+            Figure::LatencyP95 => reported.p95_ms,
+            Figure::LatencyP99 => reported.p99_ms,
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use super::limits::cpu;
 use super::say::{Place, Say, capital, listed};
 use super::tables::Measured;
 use super::{Figure, Row, Sentence};
-use crate::lab::record::Source;
+use crate::lab::record::{Source, TOGETHER};
 
 /// At most so many strategies are named; of more, the baseline and the best.
 const NAMED: usize = 4;
@@ -29,11 +29,18 @@ fn sentence(
         }
         Source::Seen { not_visible, .. } => not_visible,
     };
+    let figures = figures(component);
     if point.table.mixed {
         let why = "all strategies were driven at once, so its cost cannot be told apart";
-        return Say::new(format!("{name}: {why}.")).done();
+        let said = Say::new(format!("{name}: {why}"));
+        let together = point.row(TOGETHER).filter(|row| row.figures.contains_key(&figures[0].0));
+        return match together {
+            Some(row) => used(said.text("; together they took "), &point.place(row), &figures),
+            None => said,
+        }
+        .text(".")
+        .done();
     }
-    let figures = figures(component);
     let rows: Vec<&Row> = point.usable().map(|(row, _)| row).collect();
     let is_named = |row: &&Row| {
         let known = figures.iter().any(|(figure, _)| row.figures.contains_key(figure));

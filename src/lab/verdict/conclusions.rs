@@ -85,6 +85,9 @@ fn next(context: &Context, points: &[Measured]) -> Option<Sentence> {
         LimitedBy::ArrivalRate => {
             "raise the arrival rate until it is not held any more (`poolwise lab run break-point`)"
         }
+        LimitedBy::Driver if context.run.watched.is_some() => {
+            "give the load tool more processes, or cores of its own, or run it on another machine"
+        }
         LimitedBy::Driver => {
             "give the load driver cores of its own (`--cpus`), or run it on another machine"
         }

@@ -90,6 +90,11 @@ impl<'a> Context<'a> {
         self.run.target.started_by_the_lab || self.is_loopback() || *shares_cores == Some(true)
     }
 
+    /// Whether another tool drove, and nothing is known of its requests.
+    pub(super) fn is_unrecorded(&self) -> bool {
+        self.run.watched.as_ref().is_some_and(|watched| watched.is_unrecorded())
+    }
+
     /// Whether requests go over the loopback interface.
     pub(super) fn is_loopback(&self) -> bool {
         let url = &self.run.target.url;

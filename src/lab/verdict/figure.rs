@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lab::plan::{Plan, Task};
+use crate::lab::plan::{Model, Plan, Task};
 
 /// Which direction of a figure is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,8 @@ figures! {
     PoolWaitP95, "pool_wait_p95_ms", "wait for a connection, p95", "ms", Less;
     /// CPU of the load driver, in percent of one core.
     DriverCpu, "driver_cpu_percent", "CPU of the load driver", "% of a core", Neither;
+    /// What the busiest thread of another tool used in each second, mean, in percent of one core.
+    DriverThread, "driver_busiest_thread_percent", "busiest thread of the load driver", "% of a core", Neither;
     /// Share of the CPU time of all cores of the driver's machine that somebody used.
     HostBusy, "host_busy_share", "processor of the machine in use", "%", Neither;
     /// Share of the machine's CPU time that the hypervisor gave to others.
@@ -159,6 +161,9 @@ impl Figure {
     pub fn is_of(self, plan: &Plan) -> bool {
         match self {
             Figure::Writes => plan.tasks.write(),
+            Figure::DriverThread => {
+                plan.points.iter().any(|point| matches!(point.model, Model::Watched))
+            }
             Figure::StaleShare | Figure::StaleAgeMean | Figure::StaleAgeP95 => {
                 plan.staleness.is_some()
             }

@@ -108,12 +108,13 @@ fn level(load: Load) -> f64 {
     match load {
         Load::Closed { users, .. } => f64::from(users),
         Load::Open { rate, .. } => rate,
+        Load::Watched => 0.0,
     }
 }
 
 fn unit(model: Model) -> &'static str {
     match model {
-        Model::Closed { .. } => "users",
+        Model::Closed { .. } | Model::Watched => "users",
         Model::Open { .. } => "requests a second",
     }
 }

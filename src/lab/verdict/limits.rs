@@ -43,7 +43,8 @@ pub(super) struct Evidence<'a> {
 impl Evidence<'_> {
     /// The limit.
     pub(super) fn limit(&self) -> Limit {
-        let Some(rate) = self.place.value(Figure::Rate).filter(|rate| *rate > 0.0) else {
+        let rate = self.place.value(Figure::Rate).filter(|rate| *rate > 0.0);
+        let Some(rate) = rate.or(self.context.is_unrecorded().then_some(0.0)) else {
             return limit(
                 LimitedBy::Unknown,
                 Sentence { text: "nothing was answered".into(), cells: vec![] },
@@ -93,16 +94,19 @@ impl Evidence<'_> {
     /// The driver was the limit where it used at least 90 % of the cores that it may use (of two at
     /// most: it has two threads), or at least 90 % of one while the whole machine, the service
     /// included, had less than a tenth of its processor left: then it took from the service what it
-    /// used itself. Or where it did at least 80 % of the requests that it can do at all, which
+    /// used itself. Or where a thread of another tool used at least 90 % of a core: many have one only. Or where it did at least 80 % of the requests that it can do at all, which
     /// `/noop` showed. Its CPU alone says nothing: 90 % of one core of many idle ones is no limit.
     fn driver(&self, rate: f64) -> Option<Sentence> {
-        let cores = self.context.driver_cores().min(DRIVER_THREADS);
+        let is_ours = self.context.run.watched.is_none();
+        let cores = self.context.driver_cores();
+        let cores = if is_ours { cores.min(DRIVER_THREADS) } else { cores };
         let is_full = self.place.is_at_least(Figure::HostBusy, FULL);
         if self.place.is_at_least(Figure::DriverCpu, FULL * 100.0 * f64::from(cores)) {
             let said = Say::new("the load driver used ").figure(&self.place, Figure::DriverCpu);
             let said = said.text(match cores {
-                1 => " of the one core that it may use",
-                _ => " of a core, and its two threads cannot use more than two",
+                1 => " of the one core that it may use".to_owned(),
+                cores if !is_ours => format!(" of a core, and there are {cores}"),
+                _ => " of a core, and its two threads cannot use more than two".to_owned(),
             });
             return Some(said.done());
         }
@@ -114,6 +118,11 @@ impl Evidence<'_> {
             return Some(
                 said.figure(&self.place, Figure::DriverCpu).text(" of a core of it").done(),
             );
+        }
+        if self.place.is_at_least(Figure::DriverThread, FULL * 100.0) {
+            let said = Say::new("a thread of the load driver used ");
+            let said = said.figure(&self.place, Figure::DriverThread);
+            return Some(said.text(" of a core, and a thread cannot use more than one").done());
         }
         let ceiling = self.context.ceiling.filter(|ceiling| rate >= NEAR_CEILING * ceiling)?;
         let said = Say::new("it did ").figure(&self.place, Figure::Rate);

@@ -71,6 +71,7 @@ pub(super) fn client_ceiling(point: &Point, load: Load) -> Option<f64> {
 /// A point's load in words. `loads` are those of its blocks: they know the rates that shares became.
 pub(super) fn words(point: &Point, loads: &[Load]) -> String {
     let kind = match point.model {
+        Model::Watched => return format!("the load of {}", point.name),
         Model::Closed { pause } if pause.is_zero() => ", no pause".to_owned(),
         Model::Closed { pause } => {
             format!(", {} pause", units::duration(pause.as_secs_f64()))

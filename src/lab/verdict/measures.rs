@@ -21,7 +21,7 @@ use super::Figure;
 use super::context::{Component, Context};
 use crate::lab::histogram::Times;
 use crate::lab::plan::Task;
-use crate::lab::record::{Block, HostUsage, Lane, PoolSample, Sample, Usage};
+use crate::lab::record::{Block, CacheSample, HostUsage, Lane, PoolSample, Sample, Usage};
 
 /// How one number is read from a sample.
 type Read<From, Number> = fn(&From) -> Number;
@@ -40,13 +40,20 @@ pub(super) fn quotients(
     let seconds = block.seconds();
     let (answers, failed) = (lane.answers() as f64, lane.errors() as f64);
     let body_bytes = lane.seconds.iter().map(|second| second.body_bytes).sum::<u64>() as f64;
-    found.insert(Figure::Rate, (answers, seconds));
-    found.insert(Figure::Errors, (failed, answers + failed));
-    found.insert(Figure::BodyBytes, (body_bytes, answers));
-    found.insert(Figure::BodyBytesRate, (body_bytes, seconds));
+    if !context.is_unrecorded() {
+        found.insert(Figure::Rate, (answers, seconds));
+        found.insert(Figure::Errors, (failed, answers + failed));
+    }
+    // Not every tool counts bytes.
+    if context.run.watched.is_none() || body_bytes > 0.0 {
+        found.insert(Figure::BodyBytes, (body_bytes, answers));
+        found.insert(Figure::BodyBytesRate, (body_bytes, seconds));
+    }
+    let reported = lane.reported.and_then(|reported| reported.mean_ms);
     for (figure, times) in [Figure::LatencyMean, Figure::ServiceTimeMean].into_iter().zip(times) {
         let count = times.count() as f64;
-        found.insert(figure, (times.mean_ms().unwrap_or(0.0) * count, count));
+        let recorded = (times.mean_ms().unwrap_or(0.0) * count, count);
+        found.insert(figure, reported.map_or(recorded, |mean| (mean * answers, answers)));
     }
     let marked = |names: &[&str]| -> f64 {
         let counts = lane.seconds.iter().flat_map(|second| &second.cache);
@@ -57,7 +64,9 @@ pub(super) fn quotients(
     let any_marked = marked(&["hit", "coalesced", "miss", "bypass"]);
     let writes = writes(lane);
     let all = if any_marked > 0.0 { any_marked.max(answers - writes) } else { 0.0 };
-    found.insert(Figure::HitRate, (marked(&["hit", "coalesced"]), all));
+    let by_header = (marked(&["hit", "coalesced"]), all);
+    let by_service = context.run.watched.as_ref().and_then(|_| hits(block, &lane.strategy));
+    found.insert(Figure::HitRate, by_service.unwrap_or(by_header));
     if !lane.tasks.is_empty() {
         found.insert(Figure::Writes, (writes, seconds));
     }
@@ -67,13 +76,33 @@ pub(super) fn quotients(
         found.insert(Figure::StaleAgeMean, (seen.age_seconds * 1000.0, looks));
     }
     host(block, &mut found);
+    // Each says what was used since the sample before it.
+    let busiest: Vec<f64> =
+        block.samples.iter().skip(1).filter_map(|sample| sample.busiest_thread).collect();
+    if !busiest.is_empty() {
+        let sum = busiest.iter().sum::<f64>() * 100.0;
+        found.insert(Figure::DriverThread, (sum, busiest.len() as f64));
+    }
     pool(block, &lane.strategy, answers, &mut found);
     if block.lanes.len() == 1 {
         for component in Component::ALL.into_iter().filter(|component| context.has(*component)) {
             usage(component, &block.samples, answers, &mut found);
         }
+    } else {
+        // As what the machine did it is no cost of a strategy, and may have been the limit of all.
+        usage(Component::Driver, &block.samples, answers, &mut found);
     }
     found
+}
+
+/// Answers from the cache among all, as the service counts them: other tools do not keep headers.
+fn hits(block: &Block, strategy: &str) -> Option<Quotient> {
+    let counted = |count: fn(&CacheSample) -> u64| {
+        let of = |sample: &Sample| Some(count(sample.caches.get(strategy)?) as f64);
+        difference(&block.samples, of).map(|difference| difference.amount)
+    };
+    let hits = counted(|cache| cache.hits + cache.coalesced)?;
+    Some((hits, hits + counted(|cache| cache.misses + cache.bypassed)?))
 }
 
 /// Writes that were answered.

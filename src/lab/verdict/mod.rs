@@ -42,8 +42,10 @@ mod summary;
 mod sweep;
 mod tables;
 mod targets;
+mod together;
 pub mod units;
 mod warnings;
+mod watched;
 
 use std::collections::BTreeMap;
 

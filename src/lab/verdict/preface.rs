@@ -2,13 +2,21 @@
 
 use super::context::{Component, Context, is_whole};
 use super::say::{capital, listed};
-use super::units;
+use super::{units, watched};
 use crate::lab::plan::Point;
 use crate::lab::record::{Ended, Role, StrategyRecord};
 
 /// One sentence for each fact; the set-up first.
 pub(super) fn sentences(context: &Context) -> Vec<String> {
-    let found = [set_up(context), cut_short(context), shared_cores(context), mixed(context)];
+    let cut_short = match context.run.watched {
+        Some(_) => watched::cut_short(context),
+        None => cut_short(context),
+    };
+    let mut said: Vec<String> = cut_short.into_iter().collect();
+    said.extend(watched::sentences(context));
+    let mut found = vec![set_up(context)];
+    found.extend(said.into_iter().map(Some));
+    found.extend([shared_cores(context), mixed(context)]);
     found.into_iter().flatten().collect()
 }
 
@@ -98,6 +106,6 @@ pub(super) fn names_sharing(context: &Context) -> Vec<&'static str> {
 
 fn mixed(context: &Context) -> Option<String> {
     context.run.plan.mixed.then(|| {
-        "All strategies were driven at once, so CPU, memory and connections of a component cannot be told apart by strategy; response times and requests can.".to_owned()
+        "All strategies were driven at once, so CPU, memory and connections of a component cannot be told apart by strategy; response times and requests can. What they used is in the column \"all together\".".to_owned()
     })
 }

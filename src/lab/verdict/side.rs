@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::cell::Cell;
-use super::context::Context;
+use super::context::{Context, is_whole};
 use super::resample::{DRAWS, Resamples, interval, widening};
-use super::{Figure, PointTable, Ratio, ratio, tables};
-use crate::lab::record::RunRecord;
+use super::{Figure, PointTable, Ratio, ratio, tables, together};
+use crate::lab::record::{Block, Role, RunRecord, TOGETHER};
 
 /// One side.
 pub(crate) struct Side<'a> {
     seed: u64,
+    run: &'a RunRecord,
     points: Vec<tables::Measured<'a>>,
 }
 
 impl<'a> Side<'a> {
     /// Of a run.
     pub(crate) fn new(run: &'a RunRecord) -> Self {
-        Self { seed: run.plan.seed, points: tables::measure(&Context::new(run)) }
+        Self { seed: run.plan.seed, run, points: tables::measure(&Context::new(run)) }
     }
 
     /// Its tables.
@@ -25,10 +26,20 @@ impl<'a> Side<'a> {
         self.points.iter().map(|point| &point.table)
     }
 
-    fn cell(&self, point: &str, strategy: &str) -> Option<(&Cell<'a>, &BTreeMap<Figure, f64>)> {
-        let point = self.points.iter().find(|measured| measured.table.point == point)?;
-        let cell = point.cells.iter().find(|cell| cell.strategy == strategy)?;
-        Some((cell, &point.table.noise))
+    fn point(&self, point: &str) -> Option<&tables::Measured<'a>> {
+        self.points.iter().find(|measured| measured.table.point == point)
+    }
+
+    fn cell(&self, point: &str, strategy: &str) -> Option<&Cell<'a>> {
+        self.point(point)?.cells.iter().find(|cell| cell.strategy == strategy)
+    }
+
+    /// The blocks of a mixed point with all their lanes as one.
+    fn merged(&self, point: &str) -> Vec<Block> {
+        let blocks = self.run.blocks.iter();
+        together::merged(
+            blocks.filter(|block| block.point == point && is_whole(block, Role::Measure)),
+        )
     }
 
     /// Every figure of one strategy at one point on the other side, divided by that on this side.
@@ -40,14 +51,29 @@ impl<'a> Side<'a> {
         point: &str,
         strategy: &str,
     ) -> BTreeMap<Figure, Ratio> {
-        let sides = self.cell(point, strategy).zip(other.cell(point, strategy));
-        let Some(((mine, my_noise), (theirs, their_noise))) = sides else {
-            return BTreeMap::new();
-        };
+        if strategy == TOGETHER {
+            let blocks = [self, other].map(|side| side.merged(point));
+            let contexts = [self, other].map(|side| Context::new(side.run));
+            let cell = |side: usize| Cell::new(&contexts[side], TOGETHER, blocks[side].iter());
+            return self.between(other, point, [&cell(0), &cell(1)]);
+        }
+        match (self.cell(point, strategy), other.cell(point, strategy)) {
+            (Some(mine), Some(theirs)) => self.between(other, point, [mine, theirs]),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    fn between(
+        &self,
+        other: &Side,
+        point: &str,
+        [mine, theirs]: [&Cell; 2],
+    ) -> BTreeMap<Figure, Ratio> {
         let my_draws = Resamples::new(self.seed, mine.rounds.len());
         let their_draws = Resamples::new(!other.seed, theirs.rounds.len());
         let found = Figure::ALL.iter().filter_map(|figure| {
-            let noise = [my_noise, their_noise].map(|noise| noise.get(figure).copied());
+            let noise =
+                [self, other].map(|side| side.point(point)?.table.noise.get(figure).copied());
             let noise = noise.into_iter().flatten().fold(0.0, f64::max);
             let (above, below) = (theirs.terms(*figure)?, mine.terms(*figure)?);
             let all = |cell: &Cell| vec![1; cell.rounds.len()];

@@ -5,7 +5,7 @@ use super::context::{Component, Context, is_whole};
 use super::limits::{FULL, NEAR_CEILING, cpu};
 use super::say::Place;
 use super::{Figure, Knee, Limit, LimitedBy, Row, Stamp, Trust, units};
-use crate::lab::record::{Block, Ended, Lane, Load, Role};
+use crate::lab::record::{Block, Ended, Lane, Load, Role, TOGETHER};
 
 /// The share of late or never begun arrivals that is not ignored.
 pub(super) const LATE: f64 = 0.01;
@@ -53,7 +53,7 @@ fn overloaded(cell: &Cell) -> bool {
 
 fn void(context: &Context, cell: &Cell, place: &Place) -> Vec<String> {
     let limits = &context.run.plan.limits;
-    if cell.answers() == 0 {
+    if cell.answers() == 0 && !(context.is_unrecorded() && cell.load().is_some()) {
         return vec![match cell.failed() {
             0 if overloaded(cell) => format!(
                 "it cannot hold the rate: none of the {} arrivals was begun while they were due",
@@ -136,10 +136,19 @@ pub(super) fn of_run<'a>(
     let rows = rows.filter(|(_, row)| finished || row.blocks > 0);
     // That a strategy cannot hold a rate is a result, and no reason to throw away the others.
     let rows = rows.filter(|(_, row)| row.answers > 0 || row.failed > 0 || row.dropped == 0);
+    let rows: Vec<(&str, &Row)> = rows.collect();
+    // What is said of all together need not be said of each.
+    let of_all = |point: &str, reason: &String| {
+        let mut all = rows.iter().filter(|(at, row)| *at == point && row.strategy == TOGETHER);
+        all.any(|(_, row)| row.stamp.reasons.contains(reason))
+    };
     let mut stamps: Vec<(Trust, Vec<String>)> = rows
+        .iter()
         .map(|(point, row)| {
             let named = |reason| format!("{} at {point}: {reason}", row.strategy);
-            (row.stamp.level, row.stamp.reasons.iter().map(named).collect())
+            let own = row.stamp.reasons.iter();
+            let own = own.filter(|reason| row.strategy == TOGETHER || !of_all(point, reason));
+            (row.stamp.level, own.map(named).collect())
         })
         .collect();
     stamps.extend(knees.iter().map(of_search));

@@ -10,6 +10,7 @@ use super::tables::Measured;
 use super::{
     Better, Comparison, Figure, Knee, LimitedBy, Meaning, Row, Sentence, Stamp, Sweep, Trust, units,
 };
+use crate::lab::record::TOGETHER;
 
 /// What the paragraph is made from.
 pub(super) struct Findings<'a, 'b> {
@@ -59,12 +60,14 @@ pub(super) fn main_point<'a, 'b>(points: &'b [Measured<'a>]) -> Option<&'b Measu
     usable().find(|point| !point.is_open()).or_else(|| usable().next())
 }
 
-/// What decides at a point: requests a second, or p95 where the rate is set; the mean response time
-/// where a pause or the driver held all back.
+/// What decides at a point: requests a second, or p95 where the rate is set, or where strategies were driven
+/// at once, by users who ask them in turn; the mean response time where a pause or the driver held all back.
 pub(super) fn deciding(point: &Measured) -> Figure {
     let has = |figure| point.usable().all(|(row, _)| row.figures.contains_key(&figure));
+    let is_set = point.is_open() || point.table.mixed;
     match point.usable().all(|(row, _)| is_bounded(row)) {
-        _ if point.is_open() && has(Figure::LatencyP95) => Figure::LatencyP95,
+        _ if is_set && has(Figure::LatencyP95) => Figure::LatencyP95,
+        _ if is_set && has(Figure::LatencyMean) => Figure::LatencyMean,
         _ if point.is_open() => Figure::LatencyMean,
         true if has(Figure::LatencyMean) => Figure::LatencyMean,
         _ => Figure::Rate,
@@ -114,13 +117,17 @@ fn winner(point: &Measured, best: &Row, baseline: &str) -> Vec<Sentence> {
         true => closest(&usable, figure),
         false => usable.iter().copied().find(|comparison| comparison.strategy == best.strategy),
     };
+    if !best.figures.contains_key(&Figure::Rate) {
+        return Vec::new();
+    }
     let Some(comparison) = comparison else {
         let said = Say::new(format!("With {load}, {} answered ", best.strategy));
         let said = said.estimate(&point.place(best), Figure::Rate);
         return vec![said.text("; there is no baseline to compare it with.").done()];
     };
     let meaning = comparison.ratios.get(&figure).map(|ratio| ratio.meaning);
-    let is_held_back = !point.is_open() && figure == Figure::LatencyMean;
+    let is_set = point.is_open() || point.table.mixed;
+    let is_held_back = !is_set && figure == Figure::LatencyMean;
     let begin = match meaning {
         _ if is_held_back => format!(
             "With {load}, every strategy answered nearly all that was asked for{}, so only response times and costs tell them apart.",
@@ -169,7 +176,10 @@ fn cost(point: &Measured, best: &Row, baseline: &str) -> Option<Sentence> {
     let other = point.usable().map(|(row, _)| row);
     let other =
         other.into_iter().find(|row| row.strategy == baseline && row.strategy != best.strategy);
-    let rows = [Some(best), other];
+    let rows = match point.table.mixed {
+        true => [point.row(TOGETHER), None],
+        false => [Some(best), other],
+    };
     let mut said = Say::new("Per 1,000 requests ");
     let mut number = 0;
     for row in rows.into_iter().flatten() {
@@ -179,7 +189,10 @@ fn cost(point: &Measured, best: &Row, baseline: &str) -> Option<Sentence> {
             continue;
         }
         said = said.text(if number == 0 { "" } else { "; " });
-        said = said.text(format!("{} took ", row.strategy));
+        said = said.text(match row.strategy == TOGETHER {
+            true => "all strategies together took ".to_owned(),
+            false => format!("{} took ", row.strategy),
+        });
         for (place_in_list, (cost, at)) in known.iter().enumerate() {
             said = said.text(match place_in_list {
                 0 => "",
@@ -214,6 +227,11 @@ fn limit(said: Say, row: &Row, is_first: bool) -> Say {
     said.sentence(&row.limit.because)
 }
 
+/// Whether nothing is known of requests.
+fn has_no_rate(point: &Measured) -> bool {
+    point.table.rows.iter().all(|row| !row.figures.contains_key(&Figure::Rate))
+}
+
 fn trust(found: &Findings) -> Sentence {
     let mut rows = found.points.iter().flat_map(|point| &point.table.rows);
     let watched = rows.any(|row| row.figures.contains_key(&Figure::HostSteal));
@@ -225,6 +243,9 @@ fn trust(found: &Findings) -> Sentence {
         )
     });
     match found.stamp.level {
+        Trust::LowerBound if found.points.iter().all(|point| has_no_rate(point)) => Say::new(
+            format!("Read these figures with care: {}.", first_few(&found.stamp.reasons, 1)),
+        ),
         Trust::LowerBound => Say::new(format!(
             "Read the requests a second as \"at least\": {}{noise}.",
             first_few(&found.stamp.reasons, 1)

@@ -6,7 +6,7 @@ use super::cell::Cell;
 use super::context::{Context, is_whole};
 use super::limits::Evidence;
 use super::say::Place;
-use super::{Comparison, Figure, PointTable, Ratio, Row, Trust, load, ratio, stamp};
+use super::{Comparison, Figure, PointTable, Ratio, Row, Trust, load, ratio, stamp, together};
 use super::{Limit, LimitedBy, Sentence};
 use crate::lab::plan::Point;
 use crate::lab::record::{Block, Load, Role};
@@ -51,13 +51,17 @@ fn measure_point<'a>(context: &Context<'a>, point: &'a Point) -> Option<Measured
         (!ratios.is_empty()).then_some(Comparison { point, baseline, strategy, ratios })
     };
     let comparisons = cells.iter().filter_map(compare).collect();
+    let together = plan.mixed.then(|| together::together(context, point, of(Role::Measure)));
+    let one = |cell| row(context, point, cell, together.as_ref());
+    let mut rows: Vec<Row> = cells.iter().map(one).collect();
+    rows.extend(together);
     let loads: Vec<Load> = of(Role::Measure).map(|block: &Block| block.load).collect();
     let table = PointTable {
         point: point.name.clone(),
         load: load::words(point, &loads),
         mixed: plan.mixed,
         client_ceiling: loads.first().and_then(|load| load::client_ceiling(point, *load)),
-        rows: cells.iter().map(|cell| row(context, point, cell)).collect(),
+        rows,
         comparisons,
         noise,
     };
@@ -79,7 +83,11 @@ pub(super) fn ratios(
         Figure::StaleAgeMean,
         Figure::StaleAgeP95,
     ];
-    let figures = Figure::ALL.iter().filter(|figure| !alone.contains(figure));
+    // Nor is what the driver used for all of them at once.
+    let at_once = cell.blocks().any(|(block, _)| block.lanes.len() > 1);
+    let of_driver = [Figure::DriverCpu, Figure::DriverThread];
+    let is_shared = |figure: &Figure| at_once && of_driver.contains(figure);
+    let figures = Figure::ALL.iter().filter(|figure| !alone.contains(figure) && !is_shared(figure));
     let ratio = |figure: &Figure| {
         let noise = noise.get(figure).copied().unwrap_or(0.0);
         Some((*figure, ratio::ratio(seed, cell, other, *figure, noise)?))
@@ -87,12 +95,20 @@ pub(super) fn ratios(
     figures.filter_map(ratio).collect()
 }
 
-fn row(context: &Context, point: &Point, cell: &Cell) -> Row {
+/// The row of a cell. Where strategies were driven at once, what limited them is what limited all `together`.
+pub(super) fn row(context: &Context, point: &Point, cell: &Cell, together: Option<&Row>) -> Row {
     let figures = ratio::estimates(context.run.plan.seed, cell);
     let place =
         Place { point: &point.name, strategy: cell.strategy, figures: &figures, in_table: true };
-    let limit = limit(context, Some(point), cell, place);
+    let known = together.filter(|all| cell.answers() > 0 && all.limit.by != LimitedBy::Unknown);
+    let limit = match known {
+        Some(together) => together.limit.clone(),
+        None => limit(context, Some(point), cell, place),
+    };
     let stamp = stamp::of_row(context, cell, &place, &limit);
+    // Whatever was in the way of all was in the way of each.
+    let bound = together.map(|all| &all.stamp).filter(|all| all.level == Trust::LowerBound);
+    let stamp = bound.filter(|_| stamp.level == Trust::Valid).cloned().unwrap_or(stamp);
     let planned = context.run.plan.strategies.iter().find(|planned| planned.name == cell.strategy);
     Row {
         strategy: cell.strategy.to_owned(),

@@ -45,7 +45,15 @@ fn warning(fact: String, advice: &str) -> Warning {
 fn of_plan(context: &Context) -> Vec<Warning> {
     let plan = &context.run.plan;
     let mut found = Vec::new();
-    let has_points = !plan.points.is_empty();
+    let is_watched = context.run.watched.is_some();
+    let has_points = !plan.points.is_empty() && !is_watched;
+    if is_watched && (1..3).contains(&plan.rounds) {
+        let windows = if plan.rounds == 1 { "There is one window" } else { "There are 2 windows" };
+        found.push(warning(
+            format!("{windows} in time: too few for an interval, so no difference can be told from chance."),
+            "Have the tool run longer, and give it --rounds 5 or more.",
+        ));
+    }
     if has_points && plan.rounds < 3 {
         let rounds = units::count(u64::from(plan.rounds));
         let rounds =
@@ -64,7 +72,7 @@ fn of_plan(context: &Context) -> Vec<Warning> {
             "Set again = true: each round then measures the baseline a second time.",
         ));
     }
-    if context.ceiling.is_none() {
+    if context.ceiling.is_none() && !is_watched {
         found.push(warning(
             "The ceiling of the load driver was not measured, so only its CPU can show that it was the limit.".to_owned(),
             "Set ceiling = \"2s\".",
@@ -78,7 +86,10 @@ fn of_plan(context: &Context) -> Vec<Warning> {
                 "The load driver uses the same {cores} cores as {}: it takes from them what it uses.",
                 listed(&sharing)
             ),
-            "Pin them apart with --cpus, or drive from another machine; compare costs per 1,000 requests rather than rates.",
+            match is_watched {
+                true => "Give the tool cores of its own (taskset), or another machine; compare costs per 1,000 requests rather than rates.",
+                false => "Pin them apart with --cpus, or drive from another machine; compare costs per 1,000 requests rather than rates.",
+            },
         ));
     }
     found
@@ -117,7 +128,10 @@ impl Endpoint<'_> {
             .filter(|figure| !self.row.figures.contains_key(figure))
             .map(Figure::label)
             .collect();
-        (!missing.is_empty() && self.row.blocks > 0).then(|| {
+        // Where a tool keeps no single request, more of them would not help.
+        let by_itself = self.cell.blocks().any(|(_, lane)| lane.reported.is_some());
+        let is_known = !self.context.is_unrecorded() && !by_itself;
+        (!missing.is_empty() && self.row.blocks > 0 && is_known).then(|| {
             warning(
                 format!(
                     "{} has {} answers: too few for {}.",

@@ -33,7 +33,7 @@ users = 4
 pause = "5ms"
 "#;
 
-fn command(arguments: &[&str]) -> Command {
+pub(super) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolwise"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POOLWISE__")) {
         command.env_remove(name);
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &[&str]) -> (i32, String, String) {
     told(command(arguments).output().expect("it starts"))
 }
 
-fn told(output: Output) -> (i32, String, String) {
+pub(super) fn told(output: Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8");
     let code = output.status.code().expect("it was not killed");
     (code, text(&output.stdout), text(&output.stderr))
@@ -216,13 +216,13 @@ fn until(child: &mut Child, results: &Path, blocks: usize) {
     }
 }
 
-fn signal(name: &str, pid: &str) {
+pub(super) fn signal(name: &str, pid: &str) {
     let sent = Command::new("kill").args([name, pid]).status().expect("there is a kill command");
     assert!(sent.success());
 }
 
 /// The process that a process has started whose command line contains this.
-fn child_of(parent: u32, serves: &str) -> u32 {
+pub(super) fn child_of(parent: u32, serves: &str) -> u32 {
     let path = format!("/proc/{parent}/task");
     let tasks = std::fs::read_dir(path).expect("it runs").flatten();
     let children =

@@ -17,6 +17,8 @@ mod synthetic_analysis;
 mod synthetic_report;
 mod target;
 mod verdict;
+mod watch;
+mod watch_tools;
 mod writing;
 
 use std::collections::BTreeMap;

@@ -174,6 +174,7 @@ impl Synthetic {
             findings: vec![],
             idle: vec![],
             blocks: vec![],
+            watched: None,
         };
         let zero = Usage { cpu_seconds: Some(0.0), operations: Some(0), ..Usage::default() };
         let usage = [zero.clone(), zero.clone(), zero.clone(), zero];
@@ -296,6 +297,7 @@ fn lane(strategy: &str, traffic: &Traffic) -> Lane {
         first_byte,
         tasks: Default::default(),
         staleness: None,
+        reported: None,
         seconds,
     }
 }

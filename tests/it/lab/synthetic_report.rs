@@ -131,6 +131,7 @@ impl Machine {
         let users = match load {
             Load::Closed { users, .. } => u64::from(users),
             Load::Open { connections, .. } => u64::from(connections),
+            Load::Watched => 0,
         };
         for (rate, slower) in rates.iter().zip(slower) {
             let busy = (rate * profile.median_ms * slower / 1000.0).round() as u64;
@@ -472,5 +473,6 @@ fn record(plan: Plan, idle: Vec<Sample>, blocks: Vec<Block>, took_seconds: f64) 
         }],
         idle,
         blocks,
+        watched: None,
     }
 }

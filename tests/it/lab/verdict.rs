@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poolwise::lab::record::{Role, RunRecord, Source};
+use poolwise::lab::record::{Role, RunRecord, Source, TOGETHER};
 use poolwise::lab::verdict::{
     Analysis, Comparison, Figure, Meaning, PointTable, Row, Trust, analyse,
 };
@@ -161,6 +161,22 @@ fn a_figure_of_an_absent_component_or_of_a_mixed_block_is_absent() {
         assert!(!row(&analysis, "pooled").figures.contains_key(&figure), "{}", figure.name());
     }
     close(value(row(&analysis, "pooled"), Figure::Rate), 100.0);
+    // Of all strategies together it is known, and so is what they cost.
+    let together = row(&analysis, TOGETHER);
+    close(value(together, Figure::Rate), 200.0);
+    for figure in [Figure::ApiCpuCost, Figure::DatabaseConnections, Figure::DriverCpu] {
+        assert!(together.figures.contains_key(&figure), "{}", figure.name());
+    }
+    assert_eq!(
+        together.answers,
+        row(&analysis, "direct").answers + row(&analysis, "pooled").answers
+    );
+    assert!(table(&analysis).comparisons.iter().all(|one| one.strategy != TOGETHER));
+    let itself = poolwise::lab::compare::compare(&mixed, &mixed, 0.05);
+    assert_eq!(itself.worse, Vec::<String>::new());
+    let changes =
+        itself.endpoints.iter().find(|one| one.strategy == TOGETHER).expect("it is compared");
+    assert!(changes.changes.iter().all(|change| change.before == change.after));
 }
 
 #[test]

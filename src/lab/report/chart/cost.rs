@@ -73,7 +73,9 @@ pub fn per_1000(run: &RunRecord, table: &PointTable, id: &str, under: &str) -> C
         let (_, why) = absence(run, table, figure);
         caption.push_str(&format!(" Without {name}: {why}."));
     }
-    let bars: Vec<Bar> = table.rows.iter().map(Bar::of).collect();
+    // Where the costs cannot be told apart, there is one of all together.
+    let is_shown = |bar: &Bar| !table.mixed || !bar.parts.is_empty();
+    let bars: Vec<Bar> = table.rows.iter().map(Bar::of).filter(is_shown).collect();
     let height = 32.0 + bars.len() as f64 * HEIGHT + 48.0;
     Chart::drawn(id, &title, &caption, height, |canvas| {
         let names = bars.iter().map(|bar| text_width(&bar.name)).fold(0.0, f64::max);

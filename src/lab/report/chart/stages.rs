@@ -98,7 +98,7 @@ fn shape(point: &Point) -> (Vec<(f64, f64)>, &'static str) {
     };
     let shares = point.stages.iter().any(|stage| matches!(stage.level, Level::Share { .. }));
     let unit = match point.model {
-        Model::Closed { .. } => "users",
+        Model::Closed { .. } | Model::Watched => "users",
         Model::Open { .. } if shares => "% of the rate",
         Model::Open { .. } => "requests /s",
     };

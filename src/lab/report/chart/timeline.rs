@@ -191,13 +191,24 @@ fn chart(
     })
 }
 
-/// The samples of each block, thinned to what a chart can show; those without load first.
+/// The samples of each block, thinned to what a chart can show; those without load first. Windows in time
+/// are one piece: nothing lies between them.
 fn samples(run: &RunRecord) -> impl Iterator<Item = (Option<&Block>, Vec<&Sample>)> {
     let all = run.idle.len() + run.blocks.iter().map(|block| block.samples.len()).sum::<usize>();
     let each = all.div_ceil(MOST).max(1);
     let idle = std::iter::once((None, run.idle.iter().step_by(each).collect()));
-    let blocks = run.blocks.iter();
-    idle.chain(blocks.map(move |block| (Some(block), block.samples.iter().step_by(each).collect())))
+    let pieces: Vec<&[Block]> = match run.watched {
+        Some(_) => vec![&run.blocks],
+        None => run.blocks.chunks(1).collect(),
+    };
+    idle.chain(pieces.into_iter().map(move |blocks| (blocks.first(), piece(blocks, each))))
+}
+
+/// Every so many samples of blocks that follow each other. Windows share the sample at their border.
+fn piece(blocks: &[Block], each: usize) -> Vec<&Sample> {
+    let mut samples: Vec<&Sample> = blocks.iter().flat_map(|block| &block.samples).collect();
+    samples.dedup_by_key(|sample| sample.at_seconds);
+    samples.into_iter().step_by(each).collect()
 }
 
 /// A figure of the moment, as it was at each sample.

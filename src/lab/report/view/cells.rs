@@ -125,7 +125,7 @@ pub fn section_of(figure: Figure) -> (Section, bool) {
             (Section::Redis, true)
         }
         F::PoolUse | F::PoolConnections | F::PoolWaiting | F::PoolWaitP95 => (Section::Pool, false),
-        F::DriverCpu | F::HostBusy | F::HostSteal => (Section::Driver, false),
+        F::DriverCpu | F::DriverThread | F::HostBusy | F::HostSteal => (Section::Driver, false),
     }
 }
 
@@ -141,6 +141,7 @@ pub fn absence(
         matches!(figure, Figure::ConnectionsOpened) || section == Section::Pool;
     match section.source(run) {
         Some(Source::Absent { .. }) => (NONE, "none in this set-up"),
+        None if let Some(why) = not_recorded(run, figure) => (DASH, why),
         _ if table.mixed && !matches!(section, Section::Answers | Section::Tasks) => {
             (MIXED, "cannot be told apart when mixed")
         }
@@ -175,6 +176,24 @@ pub fn absence(
                 _ => "nothing was counted, or nothing answered",
             },
         ),
+    }
+}
+
+/// Why the tool that drove says nothing of a figure of requests.
+fn not_recorded(run: &RunRecord, figure: Figure) -> Option<&'static str> {
+    let watched = run.watched.as_ref()?;
+    let by_tool = section_of(figure).0 == Section::Answers && figure != Figure::HitRate;
+    let by_itself =
+        || run.blocks.iter().flat_map(|block| &block.lanes).any(|l| l.reported.is_some());
+    match figure {
+        _ if by_tool && watched.is_unrecorded() => Some("no records were imported"),
+        Figure::FirstByteP50 | Figure::BodyBytes | Figure::BodyBytesRate => {
+            Some("the load tool does not record it")
+        }
+        Figure::LatencyP50 | Figure::LatencyP95 | Figure::LatencyP99 if by_itself() => {
+            Some("the load tool keeps no single requests")
+        }
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::lab::plan::{Plan, Point};
-use crate::lab::record::{Host, RunRecord, Source, Target};
+use crate::lab::record::{Host, RunRecord, Source, Target, Watched};
 use crate::lab::verdict::{Analysis, Figure};
 
 use super::super::format;
@@ -54,7 +54,10 @@ impl Setup {
         let idle = analysis.idle.iter();
         Self {
             strategies: strategies(run),
-            plan: plan(&run.plan, analysis),
+            plan: match &run.watched {
+                Some(watched) => watched_facts(run, watched),
+                None => plan(&run.plan, analysis),
+            },
             host: host(&run.host, &run.target),
             sources: sources(run),
             not_visible: not_visible(run),
@@ -78,6 +81,18 @@ fn fact(name: &str, value: String) -> Fact {
 }
 
 fn strategies(run: &RunRecord) -> Vec<StrategyView> {
+    if run.watched.as_ref().is_some_and(Watched::is_unrecorded) {
+        // Nobody knows which of them were asked.
+        let view = run.target.strategies.iter().map(|known| StrategyView {
+            name: known.name.clone(),
+            access: known.access.clone(),
+            cache: known.cache.clone(),
+            connections: known.connections.map_or(format::NOTHING.to_owned(), format::count),
+            definition: None,
+            baseline: false,
+        });
+        return view.collect();
+    }
     let planned = run.plan.strategies.iter();
     let view = planned.map(|planned| {
         let described = run.target.strategies.iter().find(|s| s.name == planned.name);
@@ -144,15 +159,50 @@ fn plan(plan: &Plan, analysis: &Analysis) -> Vec<Fact> {
         facts.push(fact("ceiling of the load driver", format!("{rate} at /noop")));
     }
     facts.push(fact("an answer is given up after", format::duration(plan.timeout)));
-    facts.push(fact("void if", format!(
+    facts.push(fact("void if", void_words(plan)));
+    facts.push(fact("seed", plan.seed.to_string()));
+    facts
+}
+
+/// What is known of a load that another tool drove.
+fn watched_facts(run: &RunRecord, watched: &Watched) -> Vec<Fact> {
+    let tenths = |seconds: f64| Duration::from_millis(100 * (seconds * 10.0).round() as u64);
+    let seconds = |seconds: f64| format::duration(tenths(seconds));
+    let plan = &run.plan;
+    let mut facts = vec![
+        fact("driven by", format!("{}, for {}", watched.tool, seconds(watched.took_seconds))),
+        fact("windows", format!("{} of about {}", plan.rounds, length_words(plan))),
+        fact("not measured at the begin", seconds(watched.skip_seconds)),
+    ];
+    if let Some(how) = &watched.ended_with {
+        facts.push(fact("it ended with", how.clone()));
+    }
+    for file in &watched.records {
+        let requests = format::count(file.requests);
+        facts.push(fact("records", format!("{}, {}: {requests} requests", file.file, file.format)));
+    }
+    if watched.is_unrecorded() {
+        facts.push(fact("records", "none".to_owned()));
+    }
+    if !plan.tasks.only_lists() {
+        facts.push(fact("tasks", words::task_words(plan)));
+    }
+    facts.push(fact("void if", void_words(plan)));
+    facts
+}
+
+fn length_words(plan: &Plan) -> String {
+    plan.points.first().map_or_else(String::new, |point| format::duration(length(point)))
+}
+
+fn void_words(plan: &Plan) -> String {
+    format!(
         "more than {} of the requests fail, more than {} of the CPU time is stolen, or more than {} \
          pages are swapped",
         format::share(plan.limits.errors),
         format::share(plan.limits.steal),
         format::count(plan.limits.swapped_pages),
-    )));
-    facts.push(fact("seed", plan.seed.to_string()));
-    facts
+    )
 }
 
 fn blocks(plan: &Plan) -> String {

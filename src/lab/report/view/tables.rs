@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::lab::record::RunRecord;
+use crate::lab::record::{RunRecord, Watched};
 use crate::lab::verdict::{Analysis, CellRef, Estimate, Figure, PointTable, Row, Trust};
 
 use super::super::format;
@@ -103,11 +103,17 @@ impl PointView {
         anchors: &Anchors,
         said: &mut Numbering<'_>,
     ) -> Self {
+        let unrecorded = run.watched.as_ref().is_some_and(Watched::is_unrecorded);
         let sections = |per_1000: bool| -> (Vec<SectionView>, Vec<Absent>) {
             let mut legend = Vec::new();
             let of = |section| section_view(run, table, anchors, section, per_1000, &mut legend);
             let shown = |view: &SectionView| view.none_because.is_some() || !view.lines.is_empty();
-            (Section::ALL.into_iter().map(of).filter(shown).collect(), legend)
+            // Where nothing is known of requests, neither is anything per 1,000 of them.
+            let of_requests = [Section::Answers, Section::Pool];
+            let known =
+                |section: &Section| !unrecorded || !(per_1000 || of_requests.contains(section));
+            let all = Section::ALL.into_iter().filter(known);
+            (all.map(of).filter(shown).collect(), legend)
         };
         let ((figures, legend), (costs, costs_legend)) = (sections(false), sections(true));
         let limits = table.rows.iter().map(|row| LimitView {
@@ -122,7 +128,7 @@ impl PointView {
             ceiling: table.client_ceiling.map(|rate| format::figure(Figure::Rate, rate)),
             mixed: table.mixed,
             columns: table.rows.iter().map(column).collect(),
-            counts: counts(table),
+            counts: counts(run, table),
             sections: figures,
             costs,
             legend,
@@ -151,7 +157,7 @@ fn unsaid(row: &Row) -> Badge {
 }
 
 /// What was counted, not estimated.
-fn counts(table: &PointTable) -> Vec<Line> {
+fn counts(run: &RunRecord, table: &PointTable) -> Vec<Line> {
     type Count = (&'static str, fn(&Row) -> u64);
     let open = table.rows.iter().any(|row| row.late + row.dropped > 0);
     let mut counts: Vec<Count> = vec![
@@ -159,6 +165,12 @@ fn counts(table: &PointTable) -> Vec<Line> {
         ("whole answers", |row| row.answers),
         ("failed requests", |row| row.failed),
     ];
+    if let Some(watched) = &run.watched {
+        counts[0].0 = "windows";
+        if watched.is_unrecorded() {
+            counts.truncate(1);
+        }
+    }
     if open {
         counts.push(("begun late", |row| row.late));
         counts.push(("never begun", |row| row.dropped));

@@ -49,6 +49,7 @@ pub fn meaning(meaning: Meaning) -> &'static str {
 /// A point as the plan describes it: "closed: 20 users, each pausing 233 ms after an answer; 4 s".
 pub fn load_words(point: &Point) -> String {
     let model = match &point.model {
+        Model::Watched => return format!("what {} asked for", point.name),
         Model::Closed { pause } if pause.is_zero() => "closed, without a pause".to_owned(),
         Model::Closed { pause } => {
             format!("closed, each user pauses {} after an answer", format::duration(*pause))
