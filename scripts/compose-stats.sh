@@ -70,10 +70,12 @@ stats=(docker stats --format '{{.Name}}|{{.CPUPerc}}|{{.MemUsage}}|{{.NetIO}}')
 [ -z "$seconds" ] || stats=(timeout --foreground "$seconds" "${stats[@]}")
 echo "time,container,cpu_percent,memory_bytes,memory_limit_bytes,received_bytes,sent_bytes"
 trap 'exit 0' INT TERM
-ended=0
-"${stats[@]}" | { stamped | to_csv "$@"; } || ended=${PIPESTATUS[0]}
+ended=(0 0)
+"${stats[@]}" | { stamped | to_csv "$@"; } || ended=("${PIPESTATUS[@]}")
+# 141: whoever read, such as head, has enough.
+[ "${ended[1]}" != 141 ] || exit 0
 # 124: the time was over.
-case $ended in
+case ${ended[0]} in
     0 | 124) ;;
     *) echo "error: docker stats does not work; what it said stands above" >&2; exit 1 ;;
 esac

@@ -326,6 +326,21 @@ fn the_image_is_built_from_all_that_the_program_contains() {
     }
 }
 
+#[test]
+fn the_commit_comes_into_the_image_as_a_build_argument() {
+    let argument = "POOLWISE_COMMIT";
+    assert!(services()["api-1"]["build"]["args"].get(argument).is_some());
+    assert!(text("build.rs").contains(argument));
+    let dockerfile = text("Dockerfile");
+    let stages: Vec<&str> = dockerfile.split("\nFROM ").skip(1).collect();
+    let [build, last] = stages[..] else { panic!("{} stages", stages.len()) };
+    let declared = |part: &str| part.lines().position(|line| line == format!("ARG {argument}="));
+    // Above, each commit would build all dependencies anew.
+    let copied = build.lines().position(|line| line == "COPY . .").expect("it copies all");
+    assert!(declared(build).is_some_and(|line| line > copied), "{build}");
+    assert!(declared(last).is_some() && last.contains(&format!("revision=\"${argument}\"")));
+}
+
 /// The commands of the file, with other addresses: PostgreSQL is that of the tests, Redis is started as there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_commands_run_outside_of_containers() {

@@ -7,18 +7,23 @@ use std::process::Command;
 use super::project;
 use crate::harness::{folder, unique};
 
-fn run(docker: &str, arguments: &[&str]) -> (bool, String, String) {
+/// A `PATH` on which docker is this script.
+fn path(docker: &str) -> String {
     let bin = folder().join(unique("bin"));
     std::fs::create_dir(&bin).expect("the temp folder can be written to");
     let program = bin.join("docker");
     std::fs::write(&program, format!("#!/bin/sh\n{docker}\n")).expect("it can be written");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("there is one"));
-    let done = Command::new(project("scripts/compose-stats.sh"))
-        .args(arguments)
-        .env("PATH", path)
-        .output()
-        .expect("there is a shell");
+    format!("{}:{}", bin.display(), std::env::var("PATH").expect("there is one"))
+}
+
+fn run(docker: &str, arguments: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(project("scripts/compose-stats.sh"));
+    outcome(command.args(arguments).env("PATH", path(docker)))
+}
+
+fn outcome(command: &mut Command) -> (bool, String, String) {
+    let done = command.output().expect("there is a shell");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
     (done.status.success(), text(done.stdout), text(done.stderr))
 }
@@ -61,6 +66,16 @@ fn what_docker_says_becomes_one_line_a_container_and_second() {
 fn containers_can_be_picked_by_a_part_of_their_name() {
     let (_, csv, _) = run(DOCKER, &["1", "redis"]);
     assert!(csv.contains("shop-redis-1") && !csv.contains("shop-api-1"), "{csv}");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let script = project("scripts/compose-stats.sh");
+    let line = format!("'{}' 20 | head -2; exit ${{PIPESTATUS[0]}}", script.display());
+    let (ended_well, csv, said) =
+        outcome(Command::new("bash").args(["-c", &line]).env("PATH", path(DOCKER)));
+    assert!(ended_well && said.is_empty(), "{said}");
+    assert_eq!(csv.lines().count(), 2, "{csv}");
 }
 
 #[test]
