@@ -19,6 +19,7 @@ mod target;
 mod verdict;
 mod watch;
 mod watch_tools;
+mod watch_verdict;
 mod writing;
 
 use std::collections::BTreeMap;
