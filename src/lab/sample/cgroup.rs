@@ -223,7 +223,7 @@ mod tests {
         for (file, text) in [
             ("cgroup/docker/ab12/memory.current", ""),
             ("cgroup/docker/ab12/cpu.stat", ""),
-            ("proc/10/cgroup", "0::/../ab12\n"),
+            ("proc/10/cgroup", "0::/../ef34\n"),
             ("proc/10/cgroup", "0::/\n"),
         ] {
             let fixture = container();

@@ -1,5 +1,6 @@
 //! TCP connections and network traffic of a process, as far as the kernel tells them apart.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -11,6 +12,8 @@ const LISTEN: &str = "0A";
 
 /// A line of `/proc/PID/net/tcp`.
 struct Socket<'a> {
+    /// Its address and that of the other end.
+    ends: (&'a str, &'a str),
     local_port: u16,
     state: &'a str,
     inode: &'a str,
@@ -19,10 +22,11 @@ struct Socket<'a> {
 impl<'a> Socket<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let mut fields = line.split_whitespace();
-        let (_, port) = fields.nth(1)?.rsplit_once(':')?;
+        let ends = (fields.nth(1)?, fields.next()?);
+        let (_, port) = ends.0.rsplit_once(':')?;
         let local_port = u16::from_str_radix(port, 16).ok()?;
-        let state = fields.nth(1)?;
-        Some(Self { local_port, state, inode: fields.nth(5)? })
+        let state = fields.next()?;
+        Some(Self { ends, local_port, state, inode: fields.nth(5)? })
     }
 }
 
@@ -47,7 +51,9 @@ impl Roots {
         let text = self.tcp_tables(pid)?;
         let sockets = || text.lines().filter_map(Socket::parse).filter(|s| s.local_port == port);
         sockets().any(|socket| socket.state == LISTEN).then_some(())?;
-        Some(sockets().filter(|socket| socket.state == ESTABLISHED).count() as u64)
+        // The kernel may tell of one twice when others come and go while its table is read.
+        let established = sockets().filter(|socket| socket.state == ESTABLISHED);
+        Some(established.map(|socket| socket.ends).collect::<BTreeSet<_>>().len() as u64)
     }
 
     /// Whether it is this process that listens on a port.
