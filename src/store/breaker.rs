@@ -100,11 +100,6 @@ impl Breaker {
         tokio::spawn(watch_over(Arc::downgrade(self)));
     }
 
-    /// The key of the URL that it is about.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// As it is now.
     pub fn view(&self) -> BreakerView {
         let state = self.state.borrow().clone();

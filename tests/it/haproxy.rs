@@ -229,18 +229,18 @@ async fn the_limit_counts_per_source_and_answers_429() {
     }
     assert_eq!(client.get_from(other, path, &[]).await.status, 200);
     assert_eq!(client.get_from(one, "/health", &[]).await.status, 200, "that does not count");
-    let answers: Vec<String> = fleet.replicas.iter().map(ServeCommand::log).collect();
     let seen = |client: &str| {
         let named = format!("client={client} ");
-        let lines = answers.iter().flat_map(|log| log.lines());
-        lines
-            .filter(|line| {
-                line.contains("poolwise::answer")
-                    && line.contains("/products/pooled")
-                    && line.contains(&named)
-            })
-            .count()
+        let is_it = |line: &&str| {
+            line.contains("poolwise::answer")
+                && line.contains("/products/pooled")
+                && line.contains(&named)
+        };
+        let count = |replica: &ServeCommand| replica.log().lines().filter(is_it).count();
+        fleet.replicas.iter().map(count).sum::<usize>()
     };
+    // A line is written when the answer is over, which its client may know first.
+    until("every answer is in the logs", || seen("127.0.0.21") + seen("127.0.0.22") >= 6).await;
     assert_eq!((seen("127.0.0.21"), seen("127.0.0.22"), seen("127.0.0.1")), (5, 1, 0));
 }
 

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use super::super::State;
 use super::text::{Labels, Text, one_hot};
+use crate::config::Config;
 use crate::observe::{AccessGauges, BreakerState, BreakerView, CacheGauges, CacheMeter, Kind};
 use crate::observe::{Distribution, StrategyMeter};
 use crate::store::{Breaker, Strategies, Strategy};
 
 pub(super) fn write(text: &mut Text<'_>, state: &State) -> fmt::Result {
     let strategies = state.strategies.load_full();
+    let config = state.config.load_full();
     let set = Set(&strategies);
     set.answers(text)?;
     set.writes(text)?;
     set.pools(text)?;
     set.caches(text)?;
-    set.database_breakers(text)?;
+    set.database_breakers(text, &config)?;
     set.cache_breakers(text)
 }
 
@@ -189,17 +191,20 @@ impl<'a> Set<'a> {
         )
     }
 
-    /// Strategies of one database share its breaker.
-    fn database_breakers(&self, text: &mut Text<'_>) -> fmt::Result {
-        let mut breakers: Vec<&Arc<Breaker>> = Vec::new();
-        for breaker in self.0.iter().filter_map(|strategy| strategy.breaker.as_ref()) {
-            if !breakers.iter().any(|known| Arc::ptr_eq(known, breaker)) {
-                breakers.push(breaker);
+    /// Strategies of one database share its breaker. It is called as the configuration calls its URL now, which
+    /// an edit may change.
+    fn database_breakers(&self, text: &mut Text<'_>, config: &Config) -> fmt::Result {
+        let mut breakers: Vec<(String, &Arc<Breaker>)> = Vec::new();
+        for strategy in self.0.iter() {
+            if let Some(breaker) = &strategy.breaker
+                && !breakers.iter().any(|(_, known)| Arc::ptr_eq(known, breaker))
+            {
+                breakers.push((config.url_key(&strategy.config.database_url), breaker));
             }
         }
         let views: Vec<(Labels<'_>, BreakerView)> = breakers
-            .into_iter()
-            .map(|breaker| (vec![("database", breaker.name())], breaker.view()))
+            .iter()
+            .map(|(key, breaker)| (vec![("database", &**key)], breaker.view()))
             .collect();
         text.gauge(
             "poolwise_database_breaker_state",

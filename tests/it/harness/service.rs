@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use poolwise::config::{self, Config, Environment, Problems};
 use poolwise::http::State;
@@ -334,6 +335,16 @@ impl Service {
     /// A strategy of it.
     pub fn strategy(&self, name: &str) -> Arc<Strategy> {
         self.state.strategies.load().get(name).expect("the strategy is configured").clone()
+    }
+
+    /// Waits until the cache of the strategy under test holds so many entries: an answer is kept after its last
+    /// byte has gone.
+    pub async fn keeps(&self, entries: u64) {
+        let subject = self.strategy("subject");
+        let cache = subject.cache.as_ref().expect("it has one");
+        while cache.gauges().entries != Some(entries) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// The connections of the strategy under test.

@@ -21,6 +21,7 @@ async fn answers_are_counted_by_route_method_status_and_strategy() {
     let mut sent = 0;
     for _ in 0..3 {
         sent += service.subject("limit=5").await.body.len();
+        service.keeps(1).await;
     }
     let tag = service.subject("limit=5").await;
     sent += tag.body.len();

@@ -1,5 +1,7 @@
 //! `/metrics`, what Prometheus makes of it, and what Grafana asks.
 
+#[cfg(feature = "mysql")]
+mod answered;
 mod bounded;
 mod compose_stats;
 mod counted;
