@@ -50,10 +50,11 @@ if ((${#packages[@]} > 0)); then
 fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/poolwise-cluster-XXXXXX")
-pids=()
+pids=() group=
 
 stop_all() {
     local pid
+    [ -z "$group" ] || kill -- "-$group" 2>/dev/null || true
     # The last one started goes first.
     for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill "${pids[i]}" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do
@@ -64,7 +65,13 @@ stop_all() {
     rm -rf "$work"
 }
 trap stop_all EXIT
-trap 'say stopping; exit 0' INT TERM
+# To end it is what a person does; what was to be run has not been then.
+if ((${#command[@]} > 0)); then
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+else
+    trap 'say stopping; exit 0' INT TERM HUP
+fi
 
 # MariaDB refuses to be root.
 as_user=()
@@ -216,10 +223,11 @@ mv "$work/new.toml" "$CLUSTER_CONFIG"
 
 if ((${#command[@]} > 0)); then
     status=0
-    # Beside us, so that we hear of a signal at once.
-    "${command[@]}" <&0 &
-    pids+=($!)
-    wait $! || status=$?
+    # Beside us, so that we hear of a signal at once, and in a group of its own, which ends with us.
+    setsid "${command[@]}" <&0 &
+    group=$!
+    pids+=("$group")
+    wait "$group" || status=$?
     exit "$status"
 fi
 

@@ -30,7 +30,10 @@ stamped() {
 
 # From "12.5MiB", "1.2GB" or "648B" to bytes: docker writes memory in powers of 1024 and traffic in powers of 1000.
 to_csv() {
-    awk -F'|' -v names="$*" '
+    local awk=(awk)
+    # mawk keeps lines back until it has many.
+    case $(readlink -f "$(command -v awk)") in *mawk) awk+=(-W interactive) ;; esac
+    "${awk[@]}" -F'|' -v names="$*" '
         BEGIN {
             split("B kB MB GB TB PB", decimal, " ")
             for (power in decimal) factor[decimal[power]] = 1000 ^ (power - 1)

@@ -72,9 +72,13 @@ work=$(mktemp -d)
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 trap 'stop_service; rm -rf "$work"' EXIT
-[ -n "$url" ] || start_service
-rm -rf "$out"
+# A URL that is given may be another machine's.
+remote=()
+if [ -n "$url" ]; then remote=(--allow-remote); else start_service; fi
 mkdir -p "$out"
+# Only what this script leaves there.
+rm -rf "$out"/{direct,pooled,cached}.json "$out"/lab-* "$out"/{lab,locust,jmeter,k6,newman}.log "$out"/locust.csv \
+    "$out"/k6.json "$out"/{jmeter,newman,differs}
 
 # What every answer must be; all three endpoints have it, or nothing can be compared.
 query=category=electronics${limit:+&limit=$limit}
@@ -107,7 +111,7 @@ drive() {
     lab)
         labs=$((${labs-0} + 1))
         file=$out/lab-$labs
-        run lab "$poolwise" lab run load/lab/case.toml --url "$url" --duration "${seconds}s" --out "$file.dated" ${limit:+--limit "$limit"}
+        run lab "$poolwise" lab run load/lab/case.toml --url "$url" "${remote[@]}" --duration "${seconds}s" --out "$file.dated" ${limit:+--limit "$limit"}
         mv "$file.dated"/* "$file" || { echo "error: the lab left no results" >&2; exit 1; }
         rmdir "$file.dated"
         ;;

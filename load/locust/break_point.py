@@ -11,7 +11,12 @@ import pathlib
 from locust import constant, events
 from locust.runners import WorkerRunner
 
-from poolwise import SHORT, Client, LoadTestShape, some_list, some_product
+from poolwise import SHORT, Client, LoadTestShape, alone, some_list, some_product
+
+
+@events.init.add_listener
+def _(environment, **_):
+    alone(environment, "a break-point")
 
 
 @events.init_command_line_parser.add_listener
@@ -100,7 +105,7 @@ class Shape(LoadTestShape):
         verdict = f"{max(held)} users are held" if held else f"not even {level.users} users are held"
         verdict += f", {level.users} are not: {why}." if why and held else f": {why}." if why else ", and no more were tried."
         if getattr(self.runner, "cpu_warning_emitted", False):
-            verdict += " Locust itself had no processor left (over 90 %), so the service may hold more: use --processes."
+            verdict += " Locust itself had no processor left (over 90 %), so the service may hold more: have it run on a machine of its own."
         print(verdict)
         if options.csv_prefix:
             with open(f"{options.csv_prefix}_levels.csv", "w", encoding="utf-8", newline="") as file:

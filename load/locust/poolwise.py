@@ -42,12 +42,20 @@ def _(parser):
     parser.add_argument("--records", metavar="FILE", default="", help="A line of CSV for each request", include_in_web_ui=False)
 
 
+def alone(environment, what):
+    """Ends a run of several processes, of which each would know of its own requests only."""
+    options = environment.parsed_options
+    if options and (options.master or options.worker):
+        raise SystemExit(f"error: {what} is for one process: leave out --processes, --master and --worker")
+
+
 @events.init.add_listener
 def _(environment, **_):
     """Writes each request with its end, so that rates can be taken over any part of a run."""
     options = environment.parsed_options
     if not options or not options.records:
         return
+    alone(environment, "--records")
     file = open(options.records, "w", encoding="utf-8", newline="")
     lines = csv.writer(file)
     lines.writerow(("ended", "milliseconds", "name", "rows", "failure"))

@@ -55,6 +55,9 @@ pub(super) struct Run {
     /// Run nothing when the doctor finds something
     #[arg(long)]
     strict: bool,
+    /// Exit with 1 when something of API, database or Redis was not visible from here
+    #[arg(long)]
+    all_visible: bool,
     /// Print the verdict only
     #[arg(long)]
     quiet: bool,
@@ -219,8 +222,8 @@ fn loaded(name: &str, changes: &Changes) -> Result<Loaded, Failure> {
     plan::load(name, &changes.into()).map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
-/// Exit codes: 0 as planned; 1 cut short, void, or at a rate that the driver did not reach; 3 beyond a
-/// critical value.
+/// Exit codes: 0 as planned; 1 cut short, void, at a rate that the driver did not reach, or unseen where all was to
+/// be seen; 3 beyond a critical value.
 fn run(command: &Run, plugins: &Plugins) -> Result<u8, Failure> {
     let plans = loaded(&command.plan, &command.changes)?;
     if let Some(pins) = &command.cpus {
@@ -234,7 +237,7 @@ fn run(command: &Run, plugins: &Plugins) -> Result<u8, Failure> {
             Loaded::One(plan) => {
                 let folder = dated(&command.out, &plan.name)?;
                 let (record, analysis) = one(*plan, command, &folder, plugins, &stop).await?;
-                Ok(code(&record, &analysis))
+                Ok(code(command, &record, &analysis))
             }
             Loaded::Suite { name, plans, .. } => {
                 let folder = dated(&command.out, &name)?;
@@ -298,7 +301,7 @@ async fn suite(
         let place = folder.join(&name);
         std::fs::create_dir_all(&place)?;
         let (record, analysis) = one(plan, command, &place, plugins, stop).await?;
-        worst = worst.max(code(&record, &analysis));
+        worst = worst.max(code(command, &record, &analysis));
         done.push((name, record, analysis));
         let runs: Vec<_> = done.iter().map(|(name, run, said)| (&**name, run, said)).collect();
         std::fs::write(folder.join("report.html"), report::index(&runs))?;
@@ -307,7 +310,7 @@ async fn suite(
     Ok(worst)
 }
 
-fn code(record: &RunRecord, analysis: &Analysis) -> u8 {
+fn code(command: &Run, record: &RunRecord, analysis: &Analysis) -> u8 {
     let critical = analysis.targets.iter().any(|target| target.mark == Mark::Critical);
     let void = analysis.stamp.level == Trust::Void;
     let short = missed_rates(record, analysis);
@@ -316,7 +319,12 @@ fn code(record: &RunRecord, analysis: &Analysis) -> u8 {
             "error: the load driver could not hold the rate at {point}: ask for less, or give it cores of its own (--cpus)"
         );
     }
-    match (critical, void || !short.is_empty() || record.ended != Ended::Finished) {
+    let unseen = if command.all_visible { record.target.sources.not_visible() } else { Vec::new() };
+    for (component, what) in &unseen {
+        eprintln!("error: {component}: not visible from here: {what}");
+    }
+    let is_lacking = !short.is_empty() || !unseen.is_empty();
+    match (critical, void || is_lacking || record.ended != Ended::Finished) {
         (true, _) => 3,
         (_, true) => 1,
         _ => 0,

@@ -1,6 +1,7 @@
 //! What a run leaves behind: plain data, written to `run.json` after every block. Every report is a
 //! pure function of it, so everything a report says must be in here, and no secret may be.
 
+mod visible;
 mod watched;
 
 use std::collections::BTreeMap;

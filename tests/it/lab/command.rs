@@ -310,6 +310,20 @@ async fn a_service_that_runs_already_is_driven_and_left_running() {
 }
 
 #[test]
+fn a_run_that_wants_to_see_everything_fails_where_it_does_not() {
+    let (out, plan, config) = (results(), written(PLAN), sqlite());
+    let place = out.to_str().expect("UTF-8");
+    let options =
+        ["--config", &config, "--out", place, "--rounds", "1", "--quiet", "--all-visible"];
+    let (code, _, error) = run(&[&["run", &plan][..], &options].concat());
+    assert_eq!(code, 1, "{error}");
+    // Beside the lab, and not in a container, it shares the network.
+    assert!(error.contains("error: API: not visible from here: network bytes"), "{error}");
+    assert!(!error.contains("load driver"), "{error}");
+    assert_eq!(read(&out).ended, Ended::Finished);
+}
+
+#[test]
 fn a_run_file_that_cannot_be_used_says_why() {
     let whole = serde_json::json!({ "schema": 99, "poolwise": "9.9.9" }).to_string();
     let other = written("nothing = 1");
