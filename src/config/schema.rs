@@ -126,8 +126,10 @@ fn plugin<'a>(
     let names: Vec<&str> = plugins.iter().map(|(name, _)| *name).collect();
     let mut choices = vec![json!({ "type": "string", "enum": names })];
     for (name, options) in plugins {
-        let Shape::Table(keys) = options else { continue };
-        let mut schema = table(keys, |key| explained(key));
+        let mut schema = match options {
+            Shape::Table(keys) => table(keys, |key| explained(key)),
+            _ => json!({ "type": "object", "properties": {} }),
+        };
         for (_, property) in schema["properties"].as_object_mut().into_iter().flatten() {
             // That of the section holds, whatever it is.
             if let Some(property) = property.as_object_mut() {

@@ -43,12 +43,21 @@ impl Shape {
     /// # Panics
     /// When the type takes none of the values that it is offered: a case is missing here.
     pub fn of<T: DeserializeOwned>() -> Self {
+        Self::traced::<T>().unwrap_or_else(|error| {
+            panic!("{} cannot be traced: {error}", std::any::type_name::<T>())
+        })
+    }
+
+    /// The shape of a type of somebody else: [`Anything`](Shape::Anything) where it takes none of the values
+    /// that it is offered.
+    pub fn of_any<T: DeserializeOwned>() -> Self {
+        Self::traced::<T>().unwrap_or(Shape::Anything)
+    }
+
+    fn traced<T: DeserializeOwned>() -> Result<Self, Error> {
         let mut shape = Shape::Anything;
-        let read = T::deserialize(Tracer(&mut shape));
-        if let Err(error) = read {
-            panic!("{} cannot be traced: {error}", std::any::type_name::<T>());
-        }
-        shape
+        T::deserialize(Tracer(&mut shape))?;
+        Ok(shape)
     }
 }
 
@@ -271,5 +280,18 @@ mod tests {
             ),
         ];
         assert_eq!(Shape::of::<All>(), Shape::Table(expected));
+    }
+
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its shape is read")]
+    struct Others {
+        below_zero: i64,
+        pair: (u8, char),
+    }
+
+    #[test]
+    fn options_that_cannot_be_traced_may_be_anything() {
+        assert_eq!(Shape::of_any::<Others>(), Shape::Anything);
+        assert_eq!(Shape::of_any::<Inner>(), Shape::of::<Inner>());
     }
 }

@@ -66,7 +66,7 @@ impl Plugins {
         self.access.retain(|entry| entry.name != P::NAME);
         self.access.push(AccessEntry {
             name: P::NAME,
-            options: Shape::of::<P::Options>,
+            options: Shape::of_any::<P::Options>,
             transacts: P::TRANSACTS,
             problems: |choice, database| match options::<P::Options>(choice) {
                 Ok(options) => P::problems(&options, database),
@@ -89,7 +89,7 @@ impl Plugins {
         self.cache.retain(|entry| entry.name != P::NAME);
         self.cache.push(CacheEntry {
             name: P::NAME,
-            options: Shape::of::<P::Options>,
+            options: Shape::of_any::<P::Options>,
             problems: |choice| match options::<P::Options>(choice) {
                 Ok(options) => P::problems(&options),
                 Err(problems) => problems,

@@ -301,9 +301,12 @@ fn port(base: &Base) -> u16 {
     base.addresses().first().map_or(0, |address| address.port())
 }
 
-/// The process that answers at an address, where it is visible from here.
-pub(in crate::lab) fn listener(address: SocketAddr) -> Option<u32> {
-    Roots::default().listener(address)
+/// The process of the service that answers at an address, where it is visible from here; `None` where another program
+/// does, such as a proxy before it.
+pub(in crate::lab) fn service_at(address: SocketAddr) -> Option<u32> {
+    let roots = Roots::default();
+    let pid = roots.listener(address)?;
+    (roots.read(pid, "comm")?.trim() == env!("CARGO_PKG_NAME")).then_some(pid)
 }
 
 /// Whether it is this process that listens on a TCP port.

@@ -53,7 +53,7 @@ pub async fn attach(
         }
     };
     let known = config.as_ref().and(base.addresses().first());
-    let pid = known.and_then(|address| sample::listener(*address));
+    let pid = known.and_then(|address| sample::service_at(*address));
     Ok(Running { base, pid, config, strategies, child: None })
 }
 

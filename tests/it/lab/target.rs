@@ -367,6 +367,9 @@ async fn a_running_service_is_taken_when_it_has_the_strategies_of_the_plan() {
     assert_eq!(running.strategies[0].connections, Some(2));
     running.stop().await;
     assert_eq!(service.client.get("/noop").await.status, 204, "it goes on");
+    // The process that listens is that of the tests, as it may be a proxy's.
+    let known = attach(&url, false, &plan(&[("pooled", None)]), Some(setup.config())).await;
+    assert_eq!(known.unwrap_or_else(|error| panic!("{error}")).pid, None);
     let plan = plan(&[
         ("pooled", None),
         ("wide", Some("access = { kind = \"pool\", size = 64 }")),
