@@ -122,9 +122,11 @@ pub(super) fn main(command: &Watch, plugins: &Plugins) -> Result<u8, Failure> {
 
 /// The first Ctrl-C, SIGTERM or SIGHUP ends the command, and a report follows; the second is at once.
 async fn interrupted(stop: CancellationToken) {
-    let hangup = async || match signal(SignalKind::hangup()) {
-        Ok(mut signal) => drop(signal.recv().await),
-        Err(_) => std::future::pending().await,
+    // Listening would undo what nohup did.
+    let listens = !ignores_hangup();
+    let hangup = async || match listens.then(|| signal(SignalKind::hangup())) {
+        Some(Ok(mut signal)) => drop(signal.recv().await),
+        _ => std::future::pending().await,
     };
     // Once listened to, a signal does not end the process any more.
     let asked = async || {
@@ -140,4 +142,13 @@ async fn interrupted(stop: CancellationToken) {
     stop.cancel();
     asked().await;
     std::process::exit(130);
+}
+
+/// Whether SIGHUP was ignored when we were started, as by nohup.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Signal 1 is the lowest bit.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }

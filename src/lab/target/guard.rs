@@ -10,21 +10,20 @@ use tokio::process::{Child, Command};
 /// signal (PR_SET_PDEATHSIG) would not do: it follows the thread that started the process, and
 /// setting it needs code that is unsafe. The begin of the process (field 22 of its stat) tells it
 /// from a later one of the same number; one in state Z has ended. The name before them may have spaces.
+/// A group outlives its first process, and no other process gets its number while it lives.
 const SCRIPT: &str = r#"
 pid=$1 began=$2 folder=$3 whom=$4
 cat >/dev/null
-same() {
-    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
-    set -- ${stat##*) }
-    [ "$1" != Z ] && [ "${20}" = "$began" ]
-}
 left() {
+    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || stat=
+    set -- ${stat##*) }
+    [ $# = 0 ] || [ "${20}" = "$began" ] || return 1
     case $whom in
         -*) kill -s 0 -- "$whom" 2>/dev/null ;;
-        *) same ;;
+        *) [ $# != 0 ] && [ "$1" != Z ] ;;
     esac
 }
-if same; then
+if left; then
     kill -s TERM -- "$whom"
     seconds=0
     while left && [ $seconds -lt 15 ]; do sleep 1; seconds=$((seconds + 1)); done

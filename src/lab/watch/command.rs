@@ -105,16 +105,17 @@ impl Driver {
         !matches!(waitid(WaitId::Pid(self.group), options), Ok(None))
     }
 
-    /// Asks the group to end, and waits until its first process has.
+    /// Asks the group to end, and waits until all of it has; what has not after [`END_WITHIN`] is killed.
     pub async fn stop(&self) {
         self.signal(Signal::TERM);
         // One that was stopped goes on first.
         self.signal(Signal::CONT);
         let until = Instant::now() + END_WITHIN;
-        while !self.has_ended() && Instant::now() < until {
+        let lives = || !self.has_ended() || others_of(self.pid);
+        while lives() && Instant::now() < until {
             sleep(POLL).await;
         }
-        if !self.has_ended() {
+        if lives() {
             self.signal(Signal::KILL);
             self.ended().await;
         }

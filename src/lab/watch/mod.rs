@@ -15,7 +15,8 @@ mod plan;
 mod route;
 mod windows;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, interval};
@@ -98,6 +99,12 @@ pub struct Outcome {
 /// Dropping the future kills the command with its group, and a service that was started.
 pub async fn watch(request: Request<'_>) -> Result<Outcome, WatchError> {
     let line = Line::of(&request.command).map_err(WatchError::Usage)?;
+    if let Some(path) = named_twice(&request.records) {
+        return Err(WatchError::Usage(format!(
+            "--records {} is given twice: its requests would count twice, so name it once",
+            path.display()
+        )));
+    }
     let tool = plan::tool(&line.program);
     let name = request.name.clone().unwrap_or_else(|| format!("watch-{tool}"));
     let mut plan = plan::of(&name, &tool, request.windows);
@@ -133,6 +140,23 @@ pub async fn watch(request: Request<'_>) -> Result<Outcome, WatchError> {
     };
     let watching = Watching { request, folder, started, clock, running, sampler, record };
     watching.perform(line).await
+}
+
+/// The first path that leads to the same place as one before it. The file need not be there yet.
+fn named_twice(paths: &[PathBuf]) -> Option<&PathBuf> {
+    let place = |path: &PathBuf| -> PathBuf {
+        if let Ok(place) = path.canonicalize() {
+            return place;
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+        match (folder, path.file_name()) {
+            (Ok(folder), Some(name)) => folder.join(name),
+            _ => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+        }
+    };
+    let mut seen = BTreeSet::new();
+    paths.iter().find(|path| !seen.insert(place(path)))
 }
 
 fn choose_baseline(plan: &mut Plan, request: &Request, running: &Running) -> Result<(), String> {

@@ -57,14 +57,20 @@ pub(super) struct Windows {
 /// # Errors
 /// A sentence without a full stop, when nothing is left to be measured.
 pub(super) fn cut(material: &Material) -> Result<Windows, String> {
-    let requests: Vec<Asked> =
-        material.imported.iter().flat_map(|imported| asked(imported, material)).collect();
     let (first, last) = match material.samples {
         [first, .., last] if last.at_seconds > first.at_seconds => {
             (first.at_seconds, last.at_seconds)
         }
         _ => return Err("COMMAND ended before two samples were taken: have it run longer".into()),
     };
+    let all = material.imported.iter().flat_map(|imported| asked(imported, material));
+    let (requests, elsewhere): (Vec<Asked>, Vec<Asked>) =
+        all.partition(|one| one.is_within(first, last));
+    if requests.is_empty() && !elsewhere.is_empty() {
+        return Err(
+            "the recorded requests are of another time than that in which COMMAND ran".into()
+        );
+    }
     if requests.is_empty() && !material.imported.is_empty() {
         return Err("not one request is recorded".to_owned());
     }
@@ -83,13 +89,6 @@ pub(super) fn cut(material: &Material) -> Result<Windows, String> {
     let begin = of_strategies().map(|one| one.began).fold(f64::INFINITY, f64::min);
     let end = of_strategies().map(|one| one.ended).fold(f64::NEG_INFINITY, f64::max);
     let (begin, end) = if begin.is_finite() { (begin, end) } else { (first, last) };
-    // A clock is set now and then, by less than this.
-    const APART: f64 = 1.0;
-    if end < first - APART || begin > last + APART {
-        return Err(
-            "the recorded requests are of another time than that in which COMMAND ran".into()
-        );
-    }
     let by_total = material.imported.iter().any(|one| matches!(one, Imported::Totals(_)));
     let skip = match material.skip {
         _ if by_total => 0.0,
@@ -106,7 +105,10 @@ pub(super) fn cut(material: &Material) -> Result<Windows, String> {
     })?;
     // What is left out ends with a sample.
     let skipped = (material.samples[borders[0]].at_seconds - begin).max(0.0);
-    Ok(fill(material, &requests, &borders, if skip > 0.0 { skipped } else { 0.0 }))
+    let skipped = if skip > 0.0 { skipped } else { 0.0 };
+    let mut found = fill(material, &requests, &borders, skipped);
+    found.outside += elsewhere.iter().map(Asked::requests).sum::<u64>();
+    Ok(found)
 }
 
 /// Requests of one kind that began and ended at about the same time; nearly always one.
@@ -132,6 +134,25 @@ impl Asked<'_> {
             What::Some(count) => count.answers + count.errors,
             What::All(total) => total.answers + total.errors,
         }
+    }
+
+    /// Whether it can have been sent while samples were taken, from `first` to `last`: a file may have
+    /// older lines than those of this run, and a number in it may be anything.
+    fn is_within(&self, first: f64, last: f64) -> bool {
+        // A clock is set now and then, by less than this.
+        const APART: f64 = 1.0;
+        let mean_seconds = match self.what {
+            What::One(entry) => entry.took,
+            What::Some(count) => count.sum_ms / self.requests() as f64 / 1000.0,
+            What::All(total) => total.reported.mean_ms.unwrap_or(0.0) / 1000.0,
+        };
+        let from = first - APART;
+        let to = last + APART;
+        // No comparison with what is no number is true.
+        self.began >= from
+            && self.ended <= to
+            && self.began <= self.ended
+            && mean_seconds <= to - from
     }
 }
 
@@ -167,19 +188,28 @@ fn asked<'a>(imported: &'a Imported, material: &'a Material) -> Vec<Asked<'a>> {
     }
 }
 
-/// The places of the samples at which windows begin and end: from the last one before the load where
-/// nothing is skipped, else from the first one after that. `None` where not one window is left.
+/// The places of the samples at which windows begin and end: from the first sample of the load, after what
+/// is skipped, to the last one, so that no time without load counts. Where that leaves fewer intervals
+/// than windows, the load is short: then the samples around it, and every request. `None` where not one
+/// window is left.
 fn borders(
     samples: &[Sample],
     (begin, skip, to): (f64, f64, f64),
     windows: u32,
 ) -> Option<Vec<usize>> {
     let at = |place: usize| samples[place].at_seconds;
-    let first = match skip > 0.0 {
-        true => (0..samples.len()).find(|place| at(*place) >= begin + skip)?,
-        false => (0..samples.len()).rev().find(|place| at(*place) <= begin).unwrap_or(0),
+    let first = (0..samples.len()).find(|place| at(*place) >= begin + skip);
+    let last = (0..samples.len()).rev().find(|place| at(*place) <= to);
+    let within = first.zip(last).filter(|(first, last)| *last >= first + windows.max(1) as usize);
+    let (first, last) = match within {
+        Some(within) => within,
+        None => {
+            let before = || (0..samples.len()).rev().find(|place| at(*place) <= begin).unwrap_or(0);
+            let first = if skip > 0.0 { first? } else { before() };
+            let after = (0..samples.len()).find(|place| at(*place) >= to);
+            (first, after.unwrap_or(samples.len() - 1))
+        }
     };
-    let last = (0..samples.len()).find(|place| at(*place) >= to).unwrap_or(samples.len() - 1);
     let intervals = last.checked_sub(first).filter(|intervals| *intervals > 0)?;
     let windows = (windows.max(1) as usize).min(intervals);
     let length = (at(last) - at(first)) / windows as f64;
@@ -313,7 +343,7 @@ fn add(lane: &mut Lane, one: &Asked, into: f64, task: Option<&str>) {
     let second = &mut lane.seconds[place];
     let (answers, errors) = match one.what {
         What::One(entry) => {
-            second.body_bytes += entry.bytes;
+            second.body_bytes += bytes(entry.bytes as f64);
             *lane.outcomes.entry(entry.outcome.clone()).or_default() += 1;
             let took = Duration::from_secs_f64(entry.took.max(0.0));
             if entry.is_good
@@ -333,7 +363,7 @@ fn add(lane: &mut Lane, one: &Asked, into: f64, task: Option<&str>) {
             (u64::from(entry.is_good), u64::from(!entry.is_good))
         }
         What::Some(count) => {
-            second.body_bytes += count.bytes as u64;
+            second.body_bytes += bytes(count.bytes);
             outcomes(lane, count.answers, count.errors);
             let before = lane.answers() + lane.errors();
             let mean = lane.reported.and_then(|reported| reported.mean_ms).unwrap_or(0.0);
@@ -343,7 +373,7 @@ fn add(lane: &mut Lane, one: &Asked, into: f64, task: Option<&str>) {
             (count.answers, count.errors)
         }
         What::All(total) => {
-            second.body_bytes += total.bytes as u64;
+            second.body_bytes += bytes(total.bytes);
             outcomes(lane, total.answers, total.errors);
             // Times of two names of one strategy cannot be merged, but for the mean.
             let before = (lane.answers() + lane.errors()) as f64;
@@ -370,6 +400,11 @@ fn add(lane: &mut Lane, one: &Asked, into: f64, task: Option<&str>) {
         task.answers += answers;
         task.errors += errors;
     }
+}
+
+/// So many that sums of them stay numbers, whatever the file says: 1 TiB at most.
+fn bytes(recorded: f64) -> u64 {
+    (recorded as u64).min(1 << 40)
 }
 
 /// Where only their number is known.

@@ -18,6 +18,7 @@ mod synthetic_report;
 mod target;
 mod verdict;
 mod watch;
+mod watch_ended;
 mod watch_tools;
 mod watch_verdict;
 mod writing;

@@ -1,17 +1,15 @@
 //! `poolwise lab watch` with a real service and a small real driver: what it counts, what it leaves
 //! behind, and what it says when something is wrong.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
 use poolwise::lab::record::{
     Ended, Lane, OTHER_ROUTES, RunRecord, Sample, TOGETHER, Usage, Watched,
 };
 use poolwise::lab::verdict::{Figure, Row, Trust, analyse};
-use rstest::rstest;
 
-use super::command::{child_of, command, only, read, results, run, signal, sqlite, told, written};
+use super::command::{only, read, results, run, sqlite, written};
 use crate::harness::{Backend, Database, FEW, Redis, Setup, folder, unique};
 
 /// Asks each of these paths so many times, and writes a `.jtl` about it.
@@ -30,22 +28,22 @@ for _ in $(seq "$times"); do
 done
 "#;
 
-const LISTS: [&str; 3] =
+pub(super) const LISTS: [&str; 3] =
     ["/products/direct?limit=5", "/products/pooled?limit=5", "/products/cached?limit=5"];
 
 /// The driver as a script, and a new place for its records.
-fn driver() -> (String, String) {
+pub(super) fn driver() -> (String, String) {
     let found = Command::new("curl").arg("--version").output();
     assert!(found.is_ok(), "curl is missing: apt-get install curl");
     let records = folder().join(unique("records")).with_extension("jtl");
     (written(DRIVER), records.to_str().expect("UTF-8").to_owned())
 }
 
-fn text(path: &Path) -> &str {
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().expect("a temp folder is UTF-8")
 }
 
-fn watched(record: &RunRecord) -> &Watched {
+pub(super) fn watched(record: &RunRecord) -> &Watched {
     record.watched.as_ref().expect("it was watched")
 }
 
@@ -63,7 +61,7 @@ fn row(record: &RunRecord, strategy: &str) -> Row {
     rows.into_iter().find(|row| row.strategy == strategy).expect("it has a row")
 }
 
-fn answers(record: &RunRecord, strategy: &str) -> u64 {
+pub(super) fn answers(record: &RunRecord, strategy: &str) -> u64 {
     let lanes = record.blocks.iter().flat_map(|block| &block.lanes);
     lanes.filter(|lane| lane.strategy == strategy).map(Lane::answers).sum()
 }
@@ -76,19 +74,6 @@ fn used(record: &RunRecord, of: fn(&Sample) -> &Usage) -> f64 {
     let samples = samples(record);
     let known: Vec<f64> = samples.iter().filter_map(|sample| of(sample).cpu_seconds).collect();
     known.last().expect("some are known") - known[0]
-}
-
-fn is_gone(pid: &str) -> bool {
-    // One that nobody waits for any more is a state of its own.
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-}
-
-fn until_gone(pid: &str) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !is_gone(pid) {
-        assert!(Instant::now() < deadline, "process {pid} was left behind");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
@@ -104,7 +89,7 @@ fn every_request_of_a_tool_is_counted_once_and_the_report_can_be_made_again() {
         "--skip",
         "0s",
         "--rounds",
-        "3",
+        "1000",
         "--name",
         "tried",
         "--records",
@@ -132,7 +117,8 @@ fn every_request_of_a_tool_is_counted_once_and_the_report_can_be_made_again() {
     for (strategy, wanted) in [("direct", 10), ("pooled", 10), ("cached", 10), (OTHER_ROUTES, 10)] {
         assert_eq!(answers(&record, strategy), wanted, "{strategy}");
     }
-    assert!(record.plan.mixed && record.blocks.len() == 3, "{:?}", record.plan);
+    // A window a second, so that it is a short load, all of which is kept.
+    assert!(record.plan.mixed && record.blocks.len() > 1, "{:?}", record.plan);
     assert!(used(&record, |sample| &sample.api) > 0.0, "the service worked");
     assert!(used(&record, |sample| &sample.driver) > 0.0, "so did the driver");
     assert!(samples(&record).iter().any(|sample| sample.busiest_thread.is_some()));
@@ -149,7 +135,7 @@ fn every_request_of_a_tool_is_counted_once_and_the_report_can_be_made_again() {
     let report = std::fs::read_to_string(only(&out).join("report.md")).expect("there is one");
     for wanted in [
         "10 requests to other routes are not in the table of the strategies",
-        "The rounds are 3 windows in time",
+        "(1000 were asked for), one after the other",
         "those that JMeter recorded",
         "coordinated omission",
         "it stands in the column \"all together\"",
@@ -188,6 +174,9 @@ async fn database_and_redis_are_seen_while_another_tool_drives() {
         text(&out),
         "--skip",
         "0s",
+        // One sample may be late on a machine that stands still for a moment: a short window has no figure then.
+        "--rounds",
+        "1",
         "--records",
         &records,
         "--baseline",
@@ -203,8 +192,9 @@ async fn database_and_redis_are_seen_while_another_tool_drives() {
     ]);
     let record = read(&out);
     ended_well(code, &record, &error);
-    assert_eq!((answers(&record, "direct"), answers(&record, "cached")), (12, 12));
-    // One sample may be late on a machine that stands still for a moment; it is then a gap.
+    let found = [answers(&record, "direct"), answers(&record, "cached")];
+    assert!(found[0] > 0 && found[1] > 0, "{found:?}");
+    assert_eq!(found[0] + found[1] + watched(&record).outside, 24, "{found:?}");
     let all = samples(&record);
     let mostly = |what: &str, known: fn(&Sample) -> bool| {
         let known = all.iter().filter(|sample| known(sample)).count();
@@ -247,7 +237,7 @@ fn one_strategy_has_its_own_costs_and_a_tool_that_fails_is_told_with_its_code() 
     let record = read(&out);
     assert_eq!((&record.ended, record.plan.mixed), (&Ended::Finished, false));
     assert_eq!(watched(&record).ended_with.as_deref(), Some("exit code 7"));
-    assert_eq!(answers(&record, "pooled"), 10);
+    assert_eq!(answers(&record, "pooled") + watched(&record).outside, 10);
     let pooled = row(&record, "pooled");
     assert!(pooled.figures[&Figure::ApiCpuCost].value > 0.0, "nobody else was driven");
     assert!(said.contains("bash ended with exit code 7"), "{said}");
@@ -345,88 +335,6 @@ fn each_file_that_cannot_be_used_is_named_in_a_sentence() {
     assert!(watched(&read(&out)).is_unrecorded());
 }
 
-/// Waits until a file has so many lines.
-fn until_lines(child: &mut Child, file: &Path, lines: usize) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while std::fs::read_to_string(file).map_or(0, |text| text.lines().count()) < lines {
-        assert!(child.try_wait().expect("it is ours").is_none(), "it ended early");
-        assert!(Instant::now() < deadline, "{} does not grow", file.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-#[rstest]
-#[case::interrupted("-INT")]
-#[case::terminated("-TERM")]
-#[case::hung_up("-HUP")]
-fn a_watch_that_is_ended_keeps_what_was_measured_and_leaves_nobody_behind(#[case] name: &str) {
-    let ((script, records), out) = (driver(), results());
-    let pids = folder().join(unique("pids"));
-    let both = format!(
-        "sleep 1000 & echo $$ >{0}; echo $! >>{0}; bash {script} \"$0\" {records} 100000 '{1}' '{2}'",
-        pids.display(),
-        LISTS[0],
-        LISTS[1],
-    );
-    let config = sqlite();
-    let mut child = command(&[
-        "watch",
-        "--config",
-        &config,
-        "--out",
-        text(&out),
-        "--skip",
-        "0s",
-        "--records",
-        &records,
-        "--",
-        "bash",
-        "-c",
-        &both,
-        "{url}",
-    ])
-    .spawn()
-    .expect("it starts");
-    until_lines(&mut child, &PathBuf::from(&records), 25);
-    let service = child_of(child.id(), "serve").to_string();
-    signal(name, &child.id().to_string());
-    let (code, said, error) = told(child.wait_with_output().expect("it ends"));
-    assert_eq!(code, 1, "{said}\n{error}");
-    let left = std::fs::read_to_string(&pids).expect("it was written");
-    assert_eq!(left.lines().count(), 2);
-    for pid in left.lines().chain([service.as_str()]) {
-        assert!(is_gone(pid), "process {pid} was left behind");
-    }
-    let record = read(&out);
-    assert_eq!(record.ended, Ended::Interrupted);
-    assert!(answers(&record, "direct") + answers(&record, "pooled") >= 20, "{error}");
-    assert!(said.contains("bash was ended after") && said.contains("it was interrupted"), "{said}");
-}
-
-#[test]
-fn a_second_signal_ends_at_once_and_still_leaves_nobody_behind() {
-    let (out, config, pid) = (results(), sqlite(), folder().join(unique("pid")));
-    let script =
-        format!("trap 'sleep 5' TERM; echo $$ >{}; while :; do sleep 0.1; done", pid.display());
-    let arguments =
-        ["watch", "--config", &config, "--out", text(&out), "--", "bash", "-c", &script];
-    let mut child = command(&arguments).spawn().expect("it starts");
-    until_lines(&mut child, &pid, 1);
-    let service = child_of(child.id(), "serve").to_string();
-    let deadline = Instant::now() + Duration::from_secs(9);
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("it is ours") {
-            break status;
-        }
-        assert!(Instant::now() < deadline, "it waits for the command");
-        signal("-INT", &child.id().to_string());
-        std::thread::sleep(Duration::from_millis(300));
-    };
-    assert_eq!(status.code(), Some(130));
-    until_gone(std::fs::read_to_string(&pid).expect("it was written").trim());
-    until_gone(&service);
-}
-
 #[test]
 fn what_cannot_be_watched_is_refused_before_the_command_starts() {
     let (out, config) = (results(), sqlite());
@@ -445,6 +353,8 @@ fn what_cannot_be_watched_is_refused_before_the_command_starts() {
     refused(&with(&["--baseline", "nobody"]), 2, "it has cached, direct, pooled");
     refused(&with(&["--name", "../x"]), 2, "letters, digits");
     refused(&with(&["--rounds", "0"]), 2, "--rounds");
+    let twice = ["--records", "no.jtl", "--records", "./no.jtl"];
+    refused(&with(&twice), 2, "./no.jtl is given twice");
     refused(&["--", "no-such-tool", "x"], 2, "there is no program \"no-such-tool\"");
     refused(&with(&["--url", "http://127.0.0.1:1"]), 1, "Is the service running there?");
     let bad = written("database.pool_size = 0");

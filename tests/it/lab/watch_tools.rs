@@ -22,6 +22,9 @@ fn what_jmeter_wrote_is_what_the_report_counts() {
         out.to_str().expect("UTF-8"),
         "--skip",
         "0s",
+        // A short load, all of which is kept.
+        "--rounds",
+        "1000",
         "--records",
         records.to_str().expect("UTF-8"),
         "--",

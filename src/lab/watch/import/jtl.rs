@@ -27,8 +27,20 @@ pub(super) fn parse(reader: &mut impl BufRead, is_cut: bool) -> Result<Parsed, S
     })?;
     let mut notes = Vec::new();
     if transactions > 0 {
+        let lines = match transactions {
+            1 => "1 line that sums up a transaction".to_owned(),
+            more => format!("{more} lines that sum up a transaction each"),
+        };
+        if entries.is_empty() {
+            return Err(format!(
+                "holds no request, only {lines}: switch off \"Generate parent sample\" in JMeter's \
+                 Transaction Controller, so that each request gets a line of its own"
+            ));
+        }
+        let is = if transactions == 1 { "is" } else { "are" };
         notes.push(format!(
-            "{transactions} lines sum up a transaction whose requests have lines of their own; they are not counted"
+            "{lines} {is} not counted, only the requests that have lines of their own; those of a Transaction \
+             Controller with \"Generate parent sample\" have none"
         ));
     }
     let measured_by = if is_newman { "Newman" } else { "JMeter" };

@@ -6,6 +6,9 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::{Parsed, jtl, locust};
 
+/// No tool sends more; sums of it over all lines of a file stay exact.
+const MOST_REQUESTS: f64 = 1e12;
+
 /// A line with its columns' names.
 pub(super) struct Line<'a> {
     columns: &'a StringRecord,
@@ -26,10 +29,22 @@ impl<'a> Line<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn number(&self, column: &str) -> Result<f64, String> {
+        self.at_most(column, f64::MAX, "a number")
+    }
+
+    /// A field that has to be a number of requests.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn count(&self, column: &str) -> Result<f64, String> {
+        self.at_most(column, MOST_REQUESTS, "a number of requests")
+    }
+
+    fn at_most(&self, column: &str, most: f64, what: &str) -> Result<f64, String> {
         let text = self.text(column).unwrap_or("");
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+        let number = text.parse::<f64>().ok().filter(|number| (0.0..=most).contains(number));
         number.ok_or_else(|| {
-            format!("has {text:?} as {column} in line {}, where a number should be", self.number)
+            format!("has {text:?} as {column} in line {}, where {what} should be", self.number)
         })
     }
 }

@@ -46,12 +46,13 @@ fn outcome(failure: &str) -> String {
     }
 }
 
-/// Reads `_stats_history.csv`: running totals of each name, once a second.
+/// Reads `_stats_history.csv`: running totals of each method and name, once a second.
 ///
 /// # Errors
 /// What is wrong, and which option of Locust makes it right.
 pub(super) fn history(reader: &mut impl BufRead, is_cut: bool) -> Result<Parsed, String> {
-    let mut before: BTreeMap<String, Sums> = BTreeMap::new();
+    // A line is of a method and a name: the GET and the POST of one name are counted apart.
+    let mut before: BTreeMap<(String, String), Sums> = BTreeMap::new();
     let (mut counts, mut summed) = (Vec::new(), false);
     lines::for_each(reader, is_cut, |line| {
         let name = line.text("Name").unwrap_or_default();
@@ -59,9 +60,10 @@ pub(super) fn history(reader: &mut impl BufRead, is_cut: bool) -> Result<Parsed,
             summed = true;
             return Ok(());
         }
+        let method = line.text("Type").unwrap_or_default();
         let now = Sums::of(line)?;
         let last = before
-            .insert(name.to_owned(), now)
+            .insert((method.to_owned(), name.to_owned()), now)
             .unwrap_or(Sums { at: now.at - 1.0, ..Sums::default() });
         // Locust forgets what it counted when all users are there, where --reset-stats says so.
         let last = if now.requests < last.requests {
@@ -104,12 +106,12 @@ struct Sums {
 
 impl Sums {
     fn of(line: &Line) -> Result<Self, String> {
-        let requests = line.number("Total Request Count")?;
+        let requests = line.count("Total Request Count")?;
         let mean = |column| line.number(column).unwrap_or(0.0);
         Ok(Self {
             at: line.number("Timestamp")?,
             requests,
-            failures: line.number("Total Failure Count")?,
+            failures: line.count("Total Failure Count")?,
             sum_ms: mean("Total Average Response Time") * requests,
             bytes: mean("Total Average Content Size") * requests,
         })
@@ -127,7 +129,7 @@ pub(super) fn totals(reader: &mut impl BufRead, is_cut: bool) -> Result<Parsed, 
         if name == ALL {
             return Ok(());
         }
-        let (requests, failures) = (line.number("Request Count")?, line.number("Failure Count")?);
+        let (requests, failures) = (line.count("Request Count")?, line.count("Failure Count")?);
         let time = |column| line.number(column).ok();
         totals.push(Total {
             asked: name.to_owned(),

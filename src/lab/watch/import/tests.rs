@@ -68,7 +68,18 @@ fn failures_of_a_jtl_have_names_and_transactions_are_not_requests() {
     let outcomes: Vec<&str> = found.iter().map(|entry| &*entry.outcome).collect();
     assert_eq!(outcomes, ["503", "wrong answer", "refused", "timeout", "reset"]);
     assert!(found.iter().all(|entry| !entry.is_good));
-    assert!(parsed(text).notes[0].starts_with("1 lines sum up a transaction"), "{text}");
+    let note = &parsed(text).notes[0];
+    assert!(note.starts_with("1 line that sums up a transaction is not counted"), "{note}");
+    assert!(note.contains("only the requests that have lines of their own"), "{note}");
+    // What "Generate parent sample" leaves.
+    let (header, rest) = text.split_once('\n').expect("it has a header");
+    let sum = rest.lines().last().expect("it has lines");
+    let said = refused(&format!("{header}\n{sum}\n{sum}\n"));
+    assert!(
+        said.starts_with("holds no request, only 2 lines that sum up a transaction each"),
+        "{said}"
+    );
+    assert!(said.contains("switch off \"Generate parent sample\""), "{said}");
 }
 
 #[test]
@@ -110,6 +121,24 @@ fn running_totals_of_locust_become_counts_by_the_second() {
         .flat_map(|line| [line, "\n"])
         .collect();
     assert!(refused(&summed).contains("--csv-full-history"));
+}
+
+#[test]
+fn the_get_and_the_post_of_one_name_have_running_totals_of_their_own() {
+    let mut text = "Timestamp,User Count,Type,Name,Total Request Count,Total Failure Count,\
+                    Total Average Response Time\n"
+        .to_owned();
+    for second in 1..=3 {
+        for (method, each, failed, ms) in [("GET", 100, 0, 2), ("POST", 7, 1, 5)] {
+            let (all, failed) = (second * each, second * failed);
+            text += &format!("{second},3,{method},/products/direct,{all},{failed},{ms}\n");
+        }
+        text += &format!("{second},3,,Aggregated,{},{second},2\n", second * 107);
+    }
+    let Imported::Counts(counts) = parsed(&text).imported else { panic!("they are counts") };
+    let found: Vec<(u64, u64, f64)> =
+        counts.iter().map(|one| (one.answers, one.errors, one.sum_ms)).collect();
+    assert_eq!(found, [(100, 0, 200.0), (6, 1, 35.0)].repeat(3));
 }
 
 #[test]
@@ -181,6 +210,10 @@ fn what_is_not_known_is_refused_in_a_sentence() {
         ("timeStamp,elapsed,label\n1795401240314,fast,direct\n", "\"fast\" as elapsed in line 2"),
         ("timeStamp,elapsed,label\n1,5,direct\n1,5\n1,5,direct\n", "2 values in line 3"),
         ("timeStamp,elapsed,label\n1,5,direct\n1,5,dir", "ends in the middle of line 3"),
+        (
+            "Type,Name,Request Count,Failure Count,Requests/s\nGET,direct,1e300,0,5\n",
+            "\"1e300\" as Request Count in line 2, where a number of requests should be",
+        ),
         (
             "{\"metric\":\"a\",\"type\":\"Point\",\"data\":{}}\nnothing\n",
             "a line 2 that is none of k6's",

@@ -44,11 +44,12 @@ fn every_request_is_in_the_window_in_which_it_began() {
         .collect();
     let found = cut_of(&samples, &[Imported::Requests(requests)], 0.0, 3).expect("there are some");
     assert_eq!(found.driven, ["direct", "cached"]);
-    assert_eq!((found.outside, found.skip_seconds), (0, 0.0));
-    assert_eq!(found.other_routes, BTreeMap::from([("/noop".to_owned(), 30)]));
+    // The windows go from the first sample of the load to its last one: 5 began before, 4 after.
+    assert_eq!((found.outside, found.skip_seconds), (9, 0.0));
+    assert_eq!(found.other_routes, BTreeMap::from([("/noop".to_owned(), 27)]));
     let ends: Vec<(f64, f64)> =
         found.blocks.iter().map(|b| (b.from_seconds, b.to_seconds)).collect();
-    assert_eq!(ends, [(1.5, 4.5), (4.5, 8.5), (8.5, 11.5)]);
+    assert_eq!(ends, [(2.5, 5.5), (5.5, 7.5), (7.5, 10.5)]);
     for block in &found.blocks {
         let names: Vec<&str> = block.lanes.iter().map(|lane| &*lane.strategy).collect();
         assert_eq!(names, ["direct", "cached", OTHER_ROUTES]);
@@ -57,12 +58,35 @@ fn every_request_is_in_the_window_in_which_it_began() {
         assert_eq!(block.load, Load::Watched);
     }
     let answers: u64 = found.blocks.iter().flat_map(|block| &block.lanes).map(Lane::answers).sum();
-    assert_eq!(answers, 90);
-    // 2.0 to 4.4: 25 requests, every third one to direct.
-    assert_eq!(found.blocks[0].lanes[0].answers(), 9);
+    assert_eq!(answers, 81);
+    // 2.5 to 5.4: 30 requests, every third one to direct.
+    assert_eq!(found.blocks[0].lanes[0].answers(), 10);
     let times: u64 = found.blocks[0].lanes[0].seconds.iter().map(|s| s.latency.count()).sum();
-    assert_eq!(times, 9);
-    assert_eq!(found.blocks[0].lanes[0].outcomes["200"], 9);
+    assert_eq!(times, 10);
+    assert_eq!(found.blocks[0].lanes[0].outcomes["200"], 10);
+}
+
+#[test]
+fn a_window_has_no_time_without_load_unless_the_load_is_short() {
+    let samples = samples((0..=20).map(f64::from));
+    // 10 a second from 3.95 to 12.05.
+    let requests: Vec<Entry> =
+        (0..=80).map(|i| entry(3.95 + f64::from(i) * 0.1, "direct")).collect();
+    let rates = |windows| -> Vec<f64> {
+        let imported = [Imported::Requests(requests.clone())];
+        let found = cut_of(&samples, &imported, 0.0, windows).expect("there are some");
+        let in_windows: u64 = found.blocks.iter().map(|block| block.lanes[0].answers()).sum();
+        assert_eq!(in_windows + found.outside, 81);
+        let rate = |block: &Block| block.lanes[0].answers() as f64 / block.seconds();
+        found.blocks.iter().map(rate).collect()
+    };
+    for windows in [1, 2, 4, 8] {
+        let found = rates(windows);
+        assert!(found.len() == windows as usize, "{found:?}");
+        assert!(found.iter().all(|rate| (rate - 10.0).abs() < 1e-9), "{found:?}");
+    }
+    // 9 windows need the samples around it.
+    assert_eq!(rates(9).len(), 9);
 }
 
 #[test]
@@ -111,6 +135,76 @@ fn records_of_another_time_or_of_no_strategy_are_refused() {
         said.contains("none of the 1 recorded requests") && said.ends_with("/health/ready"),
         "{said}"
     );
+}
+
+#[test]
+fn a_record_far_from_the_watched_time_changes_nothing_but_the_count_of_those_outside() {
+    let samples = samples((0..=20).map(f64::from));
+    let good: Vec<Entry> = (0..160).map(|i| entry(2.0 + f64::from(i) * 0.1, "direct")).collect();
+    let strategies = &strategies();
+    let of = |imported: &[Imported]| {
+        let (zero, point) = (ZERO, "tool");
+        cut(&Material {
+            samples: &samples,
+            imported,
+            zero,
+            strategies,
+            point,
+            skip: None,
+            windows: 4,
+        })
+    };
+    let alone = of(&[Imported::Requests(good.clone())]).expect("there are some");
+    assert_eq!(alone.blocks.len(), 4);
+    let odd = |began: f64, took: f64| Entry { began, took, ..entry(0.0, "direct") };
+    for one in [
+        odd(ZERO - 3600.0, 0.1),
+        odd(0.0, 0.1),
+        odd(0.0, ZERO + 5.0),
+        odd(ZERO + 3600.0, 0.1),
+        odd(ZERO + 5.0, 1e15),
+        odd(ZERO + 5.0, 1e300),
+        odd(1e300, 1e300),
+        odd(f64::MAX, f64::MAX),
+        odd(ZERO + 5.0, f64::INFINITY),
+        odd(ZERO + 5.0, f64::NAN),
+        odd(f64::NAN, 0.1),
+        odd(f64::INFINITY, -f64::INFINITY),
+        odd(ZERO + 5.0, -0.5),
+    ] {
+        let both = [&[one.clone()][..], &good].concat();
+        let found = of(&[Imported::Requests(both)]).expect("the others are good");
+        assert_eq!(found.outside, alone.outside + 1, "{one:?}");
+        assert_eq!((&found.blocks, found.skip_seconds), (&alone.blocks, alone.skip_seconds));
+        let told = of(&[Imported::Requests(vec![one.clone()])]).expect_err("nothing is left");
+        assert!(told.contains("of another time"), "{one:?}: {told}");
+    }
+    let count = |at: f64, sum_ms: f64, bytes: f64| {
+        let asked = "direct".to_owned();
+        Imported::Counts(vec![Count { at: ZERO + at, asked, answers: 9, errors: 1, sum_ms, bytes }])
+    };
+    for odd in [count(-1e9, 1.0, 1.0), count(5.0, 1e300, 1.0), count(5.0, f64::NAN, 1.0)] {
+        let told = of(&[odd]).expect_err("nothing is left");
+        assert!(told.contains("of another time"), "{told}");
+    }
+    let found = of(&[count(4.0, 1.0, 1.0), count(9.0, 1.0, f64::INFINITY)]);
+    let found = found.expect("bytes may be anything");
+    let lanes = found.blocks.iter().flat_map(|block| &block.lanes);
+    let most = lanes.flat_map(|lane| &lane.seconds).map(|second| second.body_bytes).max();
+    assert_eq!(most, Some(1 << 40));
+    let total = |rate: f64| {
+        let (asked, reported) = ("direct".to_owned(), Reported::default());
+        Imported::Totals(vec![Total {
+            asked,
+            answers: 40,
+            errors: 0,
+            rate,
+            reported,
+            bytes: 1e300,
+        }])
+    };
+    assert!(of(&[total(1e-300)]).expect_err("it took too long").contains("of another time"));
+    assert_eq!(of(&[total(8.0)]).expect("it took 5 s").blocks[0].seconds(), 5.0);
 }
 
 #[test]
