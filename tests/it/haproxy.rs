@@ -251,10 +251,26 @@ async fn an_answer_has_the_same_request_id_in_both_logs() {
     let client = fleet.balancer.client;
     let given = client.get_with("/products/pooled?limit=1", &[("x-request-id", "job-7.a_B")]).await;
     assert_eq!(given.header("x-request-id"), "job-7.a_B");
-    let bad = "a\"b";
-    let made = client.get_with("/products/pooled?limit=1", &[("x-request-id", bad)]).await;
-    let made = made.header("x-request-id").to_owned();
-    assert_eq!((made.len(), made.contains('"')), (36, false), "{made}");
+    let mut made = String::new();
+    let over = [
+        &["a\"b"][..],
+        // A header whose last part alone is harmless, or all of whose parts are; and two of them.
+        &["ok, x client=10.9.9.9"],
+        &["x client=10.9.9.9, ok"],
+        &["one,two"],
+        &["one", "two"],
+        &["one", "x client=10.9.9.9"],
+    ];
+    for bad in over {
+        let headers: Vec<_> = bad.iter().map(|value| ("x-request-id", *value)).collect();
+        let answer = client.get_with("/products/pooled?limit=1", &headers).await;
+        made = answer.header("x-request-id").to_owned();
+        let harmless = made.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        assert_eq!((made.len(), harmless), (36, true), "{bad:?}: {made}");
+        assert_eq!(answer.headers.get_all("x-request-id").iter().count(), 1, "{bad:?}");
+        let line = fleet.balancer.line(&made).await;
+        assert!(line.contains(&format!("request_id={made} client=127.0.0.1 ")), "{line}");
+    }
     for id in ["job-7.a_B", &*made] {
         let line = fleet.balancer.line(id).await;
         assert!(line.contains("status=200") && line.contains("\"/products/pooled\""), "{line}");
@@ -267,7 +283,7 @@ async fn an_answer_has_the_same_request_id_in_both_logs() {
     // Its own statistics are at the other port only.
     let metrics = fleet.balancer.internal.get("/metrics").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).expect("it is text");
-    let counted = "haproxy_backend_http_responses_total{proxy=\"replicas\",code=\"2xx\"} 2";
+    let counted = "haproxy_backend_http_responses_total{proxy=\"replicas\",code=\"2xx\"} 7";
     assert!(metrics.contains(counted), "{metrics}");
     assert_eq!(fleet.balancer.internal.get("/live").await.status, 200);
     assert!(client.get("/stats").await.json()["strategies"].is_array(), "the service's own");
