@@ -25,7 +25,8 @@ pub struct Watched {
     pub windows_wanted: u32,
     /// What it recorded of its requests; empty where nothing was imported.
     pub records: Vec<RecordsFile>,
-    /// Recorded requests that are in no window: those of `skip_seconds`, and those after the last one.
+    /// Recorded requests that are in no window: those of `skip_seconds`, those before the first and after
+    /// the last one, and those of another time.
     pub outside: u64,
     /// Requests within the windows that belong to no strategy, by what they asked for.
     pub other_routes: BTreeMap<String, u64>,
