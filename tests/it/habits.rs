@@ -197,6 +197,52 @@ fn the_unit_is_one_that_systemd_takes_and_finds_safe() {
     assert!(fine, "{said}");
 }
 
+/// What its first lines say, below a folder of our own instead of /etc.
+#[test]
+fn the_configuration_that_the_unit_says_how_to_make_is_right_with_and_without_a_password() {
+    let unit = std::fs::read_to_string(root().join("deploy/systemd/poolwise.service")).unwrap();
+    let recipe: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
+    let wants_password = recipe.iter().position(|line| line.starts_with("sed ")).expect("it edits");
+    for (lines, is_with) in [(&recipe[..wants_password], false), (&recipe[..], true)] {
+        let place = folder().join(unique("etc"));
+        let credentials = place.join("credentials");
+        std::fs::create_dir_all(&credentials).unwrap();
+        let here = |text: &str| text.replace("/etc/poolwise", place.to_str().unwrap());
+        let ours = |line: &&&str| line.contains("/etc/poolwise");
+        let script: Vec<String> = lines.iter().filter(ours).map(|line| here(line)).collect();
+        let script = script.join("\n").replace("poolwise auth", &format!("{POOLWISE} auth"));
+        let script = format!("set -e; echo secret | {{\n{script}\n}}");
+        let done = run("bash", &["-c", &script]);
+        assert!(done.status.success(), "{script}: {}", text(&done.stderr));
+
+        // What systemd does with the lines of the unit, and with those that the recipe says to turn on.
+        let mut command = Command::new(POOLWISE);
+        for line in unit.lines() {
+            let line = match line.strip_prefix("# ") {
+                Some(off) if is_with && off.contains("database_password") => off,
+                _ => line,
+            };
+            if let Some((name, file)) =
+                line.strip_prefix("LoadCredential=").and_then(|all| all.split_once(':'))
+            {
+                let copied = std::fs::copy(here(file), credentials.join(name));
+                copied.unwrap_or_else(|error| panic!("{line}: {error}"));
+            } else if let Some((name, value)) =
+                line.strip_prefix("Environment=").and_then(|all| all.split_once('='))
+            {
+                command.env(name, value.replace("%d", credentials.to_str().unwrap()));
+            }
+        }
+        let copied = std::fs::read_dir(&credentials).unwrap().count();
+        assert_eq!(copied, if is_with { 2 } else { 1 });
+        let file = place.join("poolwise.toml");
+        let command = command.args(["config", "check", "--config"]).arg(&file).current_dir(&place);
+        let checked = command.output().unwrap();
+        assert!(checked.status.success(), "{}", text(&checked.stderr));
+        assert_eq!(text(&checked.stderr), "", "no warning either");
+    }
+}
+
 #[test]
 fn the_commit_is_that_of_the_repository_and_of_no_other() {
     let place = folder().join(unique("repository"));

@@ -38,7 +38,7 @@ pub(super) struct Stack {
     pub prometheus: Client,
     /// The API, behind HAProxy.
     pub api: Client,
-    _servers: (Postgres, Redis, MariaDb, ServeCommand),
+    _servers: (Postgres, Redis, MariaDb, [ServeCommand; 2]),
     programs: Vec<Running>,
     cadvisor: JoinHandle<()>,
 }
@@ -58,10 +58,14 @@ impl Stack {
             "strategies.cached = { access = \"pool\", cache = \"tiered\" }\n\
              strategies.subject = { access = \"pool\", cache = \"redis\" }",
         );
-        let service = ServeCommand::start(&setup, &[]);
-        service.listens().await;
-        service.becomes(200).await;
-        let mut targets = BTreeMap::from([("api", service.client.0.port())]);
+        let on_mariadb = Setup::of(&Database::on_mariadb(&mariadb, FEW).await).with_redis(&redis);
+        let services = [setup, on_mariadb].map(|setup| ServeCommand::start(&setup, &[]));
+        for service in &services {
+            service.listens().await;
+            service.becomes(200).await;
+        }
+        let [replica, of_mariadb] = [0, 1].map(|place: usize| services[place].client.0.port());
+        let mut targets = BTreeMap::from([("api", replica), ("api-mysql", of_mariadb)]);
         let mut programs = Vec::new();
         let mut exporter = |job, package, environment: &[String], arguments: &[&str]| {
             let port = free_port();
@@ -93,14 +97,14 @@ impl Stack {
             &[],
             &["--web.listen-address=ADDRESS", &names],
         );
-        let (balancer, api) = haproxy(service.client.0.port(), &mut targets);
+        let (balancer, api) = haproxy(replica, &mut targets);
         programs.push(balancer);
         let cadvisor = cadvisor(&mut targets).await;
         let own = free_port();
         targets.insert("prometheus", own);
         programs.push(prometheus(own, &targets));
         let [prometheus, api] = [own, api].map(|port| Client(([127, 0, 0, 1], port).into()));
-        let servers = (postgres, redis, mariadb, service);
+        let servers = (postgres, redis, mariadb, services);
         let stack = Self { prometheus, api, _servers: servers, programs, cadvisor };
         stack.sees(targets.keys().copied().collect()).await;
         stack
