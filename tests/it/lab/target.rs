@@ -358,6 +358,7 @@ async fn of_a_running_service_whose_configuration_is_given_everything_is_seen() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_service_is_taken_when_it_has_the_strategies_of_the_plan() {
     let setup = Setup::few(Backend::Sqlite).subject("\"pool\"", "\"memory\"");
+    let config = setup.config();
     let service = setup.start().await;
     let url = format!("http://{}", service.client.0);
     let running = attach(&url, false, &plan(&[("subject", None), ("pooled", None)]), None).await;
@@ -368,7 +369,7 @@ async fn a_running_service_is_taken_when_it_has_the_strategies_of_the_plan() {
     running.stop().await;
     assert_eq!(service.client.get("/noop").await.status, 204, "it goes on");
     // The process that listens is that of the tests, as it may be a proxy's.
-    let known = attach(&url, false, &plan(&[("pooled", None)]), Some(setup.config())).await;
+    let known = attach(&url, false, &plan(&[("pooled", None)]), Some(config)).await;
     assert_eq!(known.unwrap_or_else(|error| panic!("{error}")).pid, None);
     let plan = plan(&[
         ("pooled", None),
