@@ -119,6 +119,25 @@ impl HaProxy {
         found.map(|(_, state)| state).unwrap_or_default()
     }
 
+    /// Waits until every replica is given as much as it takes (`slowstart` is over). Until then it is soon full, and
+    /// what is repeated goes to one that is lost again.
+    pub async fn is_warm(&self) {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            let Answer { body, .. } = self.internal.get("/stats;csv").await;
+            let text = String::from_utf8(body.to_vec()).expect("it is text");
+            let mut rows = csv::Reader::from_reader(text.trim_start_matches("# ").as_bytes());
+            let headers = rows.headers().expect("it has a header");
+            let throttle =
+                headers.iter().position(|header| header == "throttle").expect("it is there");
+            if rows.records().all(|row| row.expect("it is a table")[throttle].is_empty()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the slow start never ends: {text}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     async fn servers(&self) -> Vec<(String, String)> {
         let Answer { body, .. } = self.internal.get("/stats;csv").await;
         let text = String::from_utf8(body.to_vec()).expect("it is text");
