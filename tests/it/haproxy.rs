@@ -98,7 +98,6 @@ fn the_file_is_taken_without_a_warning() {
 async fn a_replica_that_is_killed_under_load_costs_no_read_and_comes_back() {
     let database = Database::shared(Backend::Postgres, FEW);
     let mut fleet = Fleet::of(database, &[NO_LIMIT]).await;
-    fleet.balancer.is_warm().await;
     let page = Filter { limit: Some(20), ..Filter::default() };
     let (path, expected) = ("/products/pooled", Dataset::of(FEW).answer(&page));
     let asked = format!("{path}?{}", page.query());
@@ -356,7 +355,7 @@ async fn a_replica_that_answers_500_is_taken_out_and_comes_back() {
     }
     // That was its last.
     broken.status.store(200, Ordering::SeqCst);
-    balancer.sees(broken.address, "DOWN").await;
+    balancer.has_taken_out(broken.address).await;
     for _ in 0..20 {
         assert_eq!(ask().await, 200);
     }

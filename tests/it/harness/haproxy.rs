@@ -1,5 +1,6 @@
 //! A private HAProxy with the file that ships, and a name server that tells it where the replicas are.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -119,43 +120,38 @@ impl HaProxy {
         found.map(|(_, state)| state).unwrap_or_default()
     }
 
-    /// Waits until every replica is given as much as it takes (`slowstart` is over). Until then it is soon full, and
-    /// what is repeated goes to one that is lost again.
-    pub async fn is_warm(&self) {
+    /// Waits until a replica was taken out, however soon it comes back.
+    pub async fn has_taken_out(&self, address: SocketAddr) {
         let deadline = Instant::now() + Duration::from_secs(40);
         loop {
-            let Answer { body, .. } = self.internal.get("/stats;csv").await;
-            let text = String::from_utf8(body.to_vec()).expect("it is text");
-            let mut rows = csv::Reader::from_reader(text.trim_start_matches("# ").as_bytes());
-            let headers = rows.headers().expect("it has a header");
-            let throttle =
-                headers.iter().position(|header| header == "throttle").expect("it is there");
-            if rows.records().all(|row| row.expect("it is a table")[throttle].is_empty()) {
+            let rows = self.rows().await;
+            let of_it = rows.iter().find(|row| row["addr"] == address.to_string());
+            if of_it.is_some_and(|row| row["chkdown"] != "0") {
                 return;
             }
-            assert!(Instant::now() < deadline, "the slow start never ends: {text}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(Instant::now() < deadline, "{address} is never taken out: {of_it:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    async fn servers(&self) -> Vec<(String, String)> {
+    /// What it says of each replica, by its own names.
+    async fn rows(&self) -> Vec<HashMap<String, String>> {
         let Answer { body, .. } = self.internal.get("/stats;csv").await;
         let text = String::from_utf8(body.to_vec()).expect("it is text");
         let mut rows = csv::Reader::from_reader(text.trim_start_matches("# ").as_bytes());
-        let place = |rows: &mut csv::Reader<&[u8]>, name: &str| {
-            let headers = rows.headers().expect("it has a header");
-            headers.iter().position(|header| header == name).expect(name)
-        };
-        let [proxy, address, state, check] =
-            ["pxname", "addr", "status", "check_status"].map(|name| place(&mut rows, name));
-        let all = rows.records().map(|row| row.expect("it is a table"));
-        let servers = all.filter(|row| &row[proxy] == "replicas" && !row[address].is_empty());
+        let all = rows.deserialize().map(|row| row.expect("it is a table"));
+        let is_replica =
+            |row: &HashMap<String, String>| row["pxname"] == "replicas" && !row["addr"].is_empty();
+        all.filter(is_replica).collect()
+    }
+
+    async fn servers(&self) -> Vec<(String, String)> {
         // Of one that was not checked yet it thinks well.
-        let state = |row: &csv::StringRecord| match &row[check] {
+        let state = |row: &HashMap<String, String>| match &*row["check_status"] {
             "INI" | "" => "unchecked".to_owned(),
-            _ => row[state].to_owned(),
+            _ => row["status"].clone(),
         };
-        servers.map(|row| (row[address].to_owned(), state(&row))).collect()
+        self.rows().await.iter().map(|row| (row["addr"].clone(), state(row))).collect()
     }
 
     /// Waits until the state of a replica is this word, and no longer on its way to another.
