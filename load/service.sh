@@ -27,17 +27,17 @@ install() {
 # need PROGRAM PACKAGE...: installs the packages unless the program is there.
 need() { has "$1" || install "${@:2}"; }
 
-# locust_venv: makes `venv`, with the Locust of requirements.txt, once for each change of that file.
-locust_venv() {
+# packages TOOL: makes `venv`, with what load/TOOL/requirements.txt names, once for each change of that file.
+packages() {
     local sum
     python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
-    sum=$(sha256sum load/locust/requirements.txt | cut -c 1-12)
-    venv=${CARGO_TARGET_DIR:-target}/load/locust-$sum
+    sum=$(sha256sum "load/$1/requirements.txt" | cut -c 1-12)
+    venv=${CARGO_TARGET_DIR:-target}/load/$1-$sum
     [ ! -e "$venv/ready" ] || return 0
-    echo "installing Locust into $venv" >&2
+    echo "installing $1 into $venv" >&2
     rm -rf "$venv"
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-compile -r load/locust/requirements.txt
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-compile -r "load/$1/requirements.txt"
     touch "$venv/ready"
 }
 

@@ -62,9 +62,9 @@ all=$((skip + seconds + 1))
 
 wants() { [[ " ${tools[*]} " == *" $1 "* ]]; }
 # What is installed is not measured.
-if wants locust; then locust_venv; fi
+if wants locust; then packages locust; fi
 if wants jmeter; then load/jmeter/run.sh --install; fi
-if wants k6; then load/k6/run.sh --check; fi
+if wants k6; then load/k6/run.sh --install; fi
 need curl curl
 
 if [ -n "$binary" ]; then poolwise=$binary; else build "$release"; fi

@@ -51,7 +51,7 @@ done
 [ "${#wanted[@]}" -gt 0 ] || wanted=("${all[@]}")
 out=${out:-test_results_$(date +%Y-%m-%d_%H-%M-%S)}
 
-locust_venv
+packages locust
 work=$(mktemp -d)
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
