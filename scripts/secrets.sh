@@ -22,7 +22,7 @@ secret() {
     echo "made $folder/$1"
 }
 
-for name in postgres_password redis_password mysql_password mysql_root_password grafana_password; do
+for name in postgres_admin_password postgres_password redis_password mysql_root_password mysql_password grafana_password; do
     secret "$name" "$(password)"
 done
 secret signing_key "$(head -c 32 /dev/urandom | base64 -w 0)"

@@ -13,7 +13,7 @@ use poolwise::store::plugin::Plugins;
 use serde_json::Value;
 
 use crate::harness::{
-    Backend, Client, Database, Dataset, FEW, Filter, HAPROXY_FILE, MANY, Redis, Running, folder,
+    Client, Dataset, Filter, HAPROXY_FILE, MANY, Postgres, Redis, Running, connect, folder,
     free_port, unique,
 };
 
@@ -341,7 +341,33 @@ fn the_commit_comes_into_the_image_as_a_build_argument() {
     assert!(declared(last).is_some() && last.contains(&format!("revision=\"${argument}\"")));
 }
 
-/// The commands of the file, with other addresses: PostgreSQL is that of the tests, Redis is started as there.
+/// PostgreSQL as it is in there: a superuser `postgres`, the database of deploy/postgres, and passwords for all.
+async fn database() -> Postgres {
+    let server = Postgres::counting_statements();
+    server.run("create role postgres login superuser password 'geheim'").await;
+    let admin = server.url("postgres").replace("//poolwise@", "//postgres:geheim@");
+    let rename = "alter role poolwise rename to first_of_all";
+    connect(&admin).await.batch_execute(rename).await.expect("a superuser may");
+    let access = "local all all reject\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    std::fs::write(server.socket.join("data/pg_hba.conf"), access).expect("it is there");
+    let reload = "select pg_reload_conf()";
+    connect(&admin).await.batch_execute(reload).await.expect("a superuser may");
+    for entry in std::fs::read_dir(root().join("deploy/postgres")).expect("it is a folder") {
+        let file = entry.expect("it can be read").path();
+        let text = std::fs::read_to_string(&file).expect("it can be read");
+        let copy = folder().join(unique("initdb")).with_extension("sql");
+        let here = secrets().display().to_string();
+        std::fs::write(&copy, text.replace("/run/secrets", &here)).expect("it can be written");
+        // As the official image calls it.
+        let words = ["-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--dbname", &admin, "--file"];
+        let ran = Command::new("psql").args(words).arg(copy).output().expect("there is psql");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success() && said.is_empty(), "{}: {said}", file.display());
+    }
+    server
+}
+
+/// The commands of the file, with other addresses, over servers that are set up as there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_commands_run_outside_of_containers() {
     let here = secrets().display().to_string();
@@ -358,7 +384,7 @@ async fn its_commands_run_outside_of_containers() {
     let redis = (0..3).find_map(|_| start(free_port())).expect("Redis starts");
     assert_eq!(command[0], "redis-server");
 
-    let database = Database::shared(Backend::Postgres, FEW);
+    let database = database().await;
     let port = free_port();
     let copy = folder().join(unique("docker")).with_extension("toml");
     std::fs::write(&copy, text("config/docker.toml").replace("/run/secrets", &here)).unwrap();
@@ -367,17 +393,10 @@ async fn its_commands_run_outside_of_containers() {
         "/etc/poolwise/docker.toml" => copy.display().to_string(),
         other => other.to_owned(),
     });
-    let server = database.url.split(['@', ':', '/', '?']).collect::<Vec<_>>();
-    let at = server.iter().position(|part| *part == "127.0.0.1").expect("it is on this machine");
     let mut arguments = vec![
         format!("POOLWISE__SERVER__LISTEN=127.0.0.1:{port}"),
         "POOLWISE__DATABASE__HOST=127.0.0.1".into(),
-        format!("POOLWISE__DATABASE__PORT={}", server[at + 1]),
-        format!("POOLWISE__DATABASE__NAME={}", database.name()),
-        // Others use the server of the tests, too.
-        "POOLWISE__DATABASE__RESERVE=100".into(),
-        "POOLWISE__DATABASE__POOL_SIZE=2".into(),
-        "POOLWISE__DATABASE__SSLMODE=disable".into(),
+        format!("POOLWISE__DATABASE__PORT={}", database.port),
         format!("POOLWISE__CACHE__REDIS_URL=redis://127.0.0.1:{}", redis.port),
         env!("CARGO_BIN_EXE_poolwise").into(),
     ];
@@ -413,4 +432,20 @@ async fn its_commands_run_outside_of_containers() {
     assert_eq!(hit.json().as_array().map(Vec::len), Some(7));
     let token = client.sign_in(&unique("composer"), "correct horse").await;
     assert!(!token.is_empty(), "the key signs");
+
+    let password = std::fs::read_to_string(secrets().join("postgres_password")).expect("made");
+    let (password, port) = (password.trim(), database.port);
+    let own = connect(&format!("postgres://poolwise:{password}@127.0.0.1:{port}/poolwise")).await;
+    for (what, expected) in [
+        (
+            "(select rolsuper or rolcreatedb or rolcreaterole from pg_roles where rolname = current_user)",
+            false,
+        ),
+        ("pg_has_role('pg_monitor', 'member')", true),
+        ("(select count(*) > 10 from pg_stat_statements)", true),
+        ("(select count(*) = 60000 from products)", true),
+    ] {
+        let row = own.query_one(&format!("select {what}"), &[]).await.expect(what);
+        assert_eq!(row.get::<_, bool>(0), expected, "{what}");
+    }
 }

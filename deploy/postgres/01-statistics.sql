@@ -1,2 +1,0 @@
--- For `poolwise db top`.
-create extension if not exists pg_stat_statements;
