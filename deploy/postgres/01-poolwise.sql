@@ -5,7 +5,7 @@
 create role poolwise login password :'password';
 -- To look at everybody's connections and statements: the lab, `poolwise db top`, the exporter.
 grant pg_monitor to poolwise;
-create database poolwise owner poolwise;
+create database poolwise owner poolwise encoding 'UTF8' template template0;
 \connect poolwise
 -- For `poolwise db top`; only a superuser can make it.
 create extension pg_stat_statements;
