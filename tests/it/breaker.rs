@@ -35,7 +35,7 @@ async fn is(service: &Service, state: &str) -> bool {
 }
 
 async fn becomes(service: &Service, state: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !is(service, state).await {
         assert!(Instant::now() < deadline, "never {state}: {}", breaker(service).await);
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -49,8 +49,9 @@ async fn a_database_that_is_gone_costs_nothing_until_it_is_back(
     #[values(Weather::Refused, Weather::BlackHole)] weather: Weather,
 ) {
     let (network, service) = behind_a_network(ACCESSES[access], "").await;
-    assert_eq!(service.subject("limit=1").await.status, 200);
-    assert_eq!(breaker(&service).await["state"], "closed");
+    service.serves_again().await;
+    becomes(&service, "closed").await;
+    let before = breaker(&service).await["opened"].as_u64().expect("a number");
     network.turns(weather);
     if weather == Weather::Refused {
         network.cut();
@@ -68,17 +69,17 @@ async fn a_database_that_is_gone_costs_nothing_until_it_is_back(
     for answer in refused {
         assert_eq!((answer.status.as_u16(), &*answer.problem()), (503, "unreachable"));
     }
-    assert!(took < LONG, "each waited for itself: {took:?}");
+    assert!(took < 5 * LONG, "each waited for itself: {took:?}");
     let seen = breaker(&service).await;
-    assert_eq!(seen["opened"], 1);
+    assert_eq!(seen["opened"], before + 1);
     assert!(seen["refused"].as_u64() >= Some(100), "{seen}");
     network.turns(Weather::Fair);
     network.cut();
     let back = Instant::now();
     becomes(&service, "closed").await;
     println!("closed {:?} after the database was back", back.elapsed());
-    assert_eq!(service.subject("limit=1").await.status, 200);
-    assert_eq!(breaker(&service).await["opened"], 1);
+    assert_eq!(breaker(&service).await["opened"], before + 1);
+    service.serves_again().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,12 +107,13 @@ async fn those_who_wait_for_a_connection_are_told_when_the_breaker_opens() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_statement_opens_nothing() {
-    let settings = "server.request_timeout = \"300ms\"";
+    // All the rows take almost twice as long.
+    let settings = "server.request_timeout = \"2s\"\ndatabase.connect_timeout = \"5s\"";
     let (network, service) = behind_a_network(ACCESSES[1], settings).await;
     network.turns(Weather::Throttled(64 * 1024));
     assert_eq!(service.subject("").await.problem(), "timeout");
     network.turns(Weather::Fair);
-    assert_eq!(service.subject("limit=1").await.status, 200);
+    service.serves_again().await;
     assert_eq!(breaker(&service).await["opened"], 0);
 }
 
@@ -119,7 +121,9 @@ async fn a_slow_statement_opens_nothing() {
 async fn a_server_without_a_free_connection_is_not_out_of_reach() {
     let server = Postgres::start();
     let database = Database::on(&server, FEW).await;
-    let service = Setup::of(&database).subject(ACCESSES[1], "\"none\"").start().await;
+    // Whoever connects anew gives up a connection first.
+    let setup = Setup::of(&database).with("health.interval = \"60s\"");
+    let service = setup.subject(ACCESSES[1], "\"none\"").start().await;
     let mut others = Vec::new();
     let url = server.url("postgres");
     while let Ok((client, connection)) = tokio_postgres::connect(&url, NoTls).await {
@@ -142,7 +146,7 @@ async fn without_a_breaker_each_request_finds_out_for_itself() {
     }
     assert!(breaker(&service).await.is_null());
     network.turns(Weather::Fair);
-    assert_eq!(service.subject("limit=1").await.status, 200);
+    service.serves_again().await;
 }
 
 #[rstest]

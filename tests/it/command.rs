@@ -106,11 +106,12 @@ fn serving_says_what_stands_in_the_way() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_says_whether_a_service_is_ready() {
     let mut service =
-        Setup::few(Backend::Sqlite).with("server.drain_delay = \"10s\"").start().await;
+        Setup::few(Backend::Sqlite).with("server.drain_delay = \"60s\"").start().await;
     let url = format!("http://{}", service.client.0);
     let ask = |more: &[&'static str]| {
+        let patient = ["health", "--url", &url, "--timeout", "20s"];
         let arguments: Vec<String> =
-            ["health", "--url", &url].iter().chain(more).map(|text| (*text).to_owned()).collect();
+            patient.iter().chain(more).map(|text| (*text).to_owned()).collect();
         tokio::task::spawn_blocking(move || {
             outcome(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
         })

@@ -398,6 +398,9 @@ async fn its_commands_run_outside_of_containers() {
         "POOLWISE__DATABASE__HOST=127.0.0.1".into(),
         format!("POOLWISE__DATABASE__PORT={}", database.port),
         format!("POOLWISE__CACHE__REDIS_URL=redis://127.0.0.1:{}", redis.port),
+        // So long that a machine which stands still for a moment changes nothing.
+        "POOLWISE__CACHE__REDIS_TIMEOUT=20s".into(),
+        "POOLWISE__CACHE__REDIS_CONNECT_TIMEOUT=20s".into(),
         env!("CARGO_BIN_EXE_poolwise").into(),
     ];
     arguments.extend(words);

@@ -100,7 +100,7 @@ async fn a_statement_that_takes_too_long_is_ended(
     #[values(DIRECT, POOL)] access: &str,
     #[values("none", "memory")] cache: &str,
     #[values(true, false)] buffered: bool,
-    #[values("database.statement_timeout = \"400ms\"", "server.request_timeout = \"400ms\"")]
+    #[values("database.statement_timeout = \"1500ms\"", "server.request_timeout = \"1500ms\"")]
     limit: &str,
 ) {
     let database = Database::scratch(Backend::Postgres, FEW).await;
@@ -112,10 +112,11 @@ async fn a_statement_that_takes_too_long_is_ended(
     let asked = Instant::now();
     assert_problem(&service.subject("limit=5").await, 504, "timeout");
     let took = asked.elapsed();
-    assert!((Duration::from_millis(350)..Duration::from_secs(2)).contains(&took), "{took:?}");
+    // Without a limit of its own it takes 30 s.
+    assert!((Duration::from_millis(1400)..Duration::from_secs(20)).contains(&took), "{took:?}");
     lock.rollback().await.expect("it ends");
     eventually("the connection came back", || service.gauges().in_use == 0).await;
-    assert_eq!(service.subject("limit=5").await.status, 200);
+    service.serves_again().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,10 +205,10 @@ async fn a_connection_that_dies_before_anything_was_sent_costs_no_request(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_outlasts_its_statement_breaks_off() {
     let setup = Setup::many(Backend::Sqlite).subject(POOL, "\"none\"").streaming();
-    let service = setup.with("database.statement_timeout = \"500ms\"").start().await;
+    let service = setup.with("database.statement_timeout = \"2s\"").start().await;
     let mut client = service.client.read_slowly(&subject("")).await;
     client.read(64 * 1024).await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(2300)).await;
     assert_truncated(&service, client).await;
 }
 

@@ -30,7 +30,7 @@ async fn stuck(access: &str, options: &str) -> (tokio_postgres::Client, Service)
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_a_full_queue_the_answer_is_no_at_once(#[values(DIRECT, POOL)] access: &str) {
-    let (lock, service) = stuck(access, "max_waiting = 3").await;
+    let (lock, service) = stuck(access, "max_waiting = 3, wait_timeout = \"60s\"").await;
     let client = service.client;
     let waiting: Vec<_> = (0..3)
         .map(|_| tokio::spawn(async move { client.get(&subject("limit=3")).await }))
@@ -43,7 +43,7 @@ async fn beyond_a_full_queue_the_answer_is_no_at_once(#[values(DIRECT, POOL)] ac
         assert_eq!((answer.status.as_u16(), &*answer.problem()), (503, "saturated"));
         assert_eq!(answer.header("retry-after"), "1");
     }
-    assert!(took < Duration::from_secs(2), "they did not wait: {took:?}");
+    assert!(took < Duration::from_secs(20), "they did not wait: {took:?}");
     assert_eq!(service.gauges().waiting, 3, "nobody else has left the queue");
     lock.batch_execute("commit").await.expect("it ends");
     for answer in join_all(waiting).await {
@@ -64,7 +64,7 @@ async fn a_queue_that_stands_gets_shorter(#[values(DIRECT, POOL)] access: &str) 
     let asked = Instant::now();
     assert_eq!(service.subject("limit=4").await.problem(), "saturated");
     let took = asked.elapsed();
-    assert!((Duration::from_millis(90)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(90)..Duration::from_secs(15)).contains(&took), "{took:?}");
     lock.batch_execute("commit").await.expect("it ends");
     assert_eq!(first.await.expect("it does not panic").status, 200, "it came before");
 }
@@ -80,7 +80,7 @@ async fn the_request_ends_in_time_wherever_it_is() {
     let asked = Instant::now();
     let answers = join_all((0..3).map(|_| service.subject(""))).await;
     let took = asked.elapsed();
-    assert!((Duration::from_millis(450)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(450)..Duration::from_secs(15)).contains(&took), "{took:?}");
     let mut kinds: Vec<String> = answers.iter().map(|answer| answer.problem()).collect();
     kinds.sort();
     kinds.dedup();
@@ -91,7 +91,7 @@ async fn the_request_ends_in_time_wherever_it_is() {
         database.name()
     );
     let watch = Postgres::shared().client("postgres").await;
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(15);
     while watch.query_one(&running, &[]).await.expect("it counts").get::<_, i64>(0) > 0 {
         assert!(Instant::now() < deadline, "a statement that nobody waits for goes on");
         tokio::time::sleep(Duration::from_millis(20)).await;

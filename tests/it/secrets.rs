@@ -220,7 +220,8 @@ async fn a_service_that_people_sign_in_to_says_none_of_their_secrets() {
     let database = Database::scratch(Backend::Postgres, FEW).await;
     let service = Running::start(&format!(
         "database.url = \"{}\"\ndatabase.reserve = 150\nauth.store = \"redis\"\n\
-         auth.failures = 2\ncache.redis_url = \"{}\"\ncache.key_prefix = \"{}:\"\n",
+         auth.failures = 2\ncache.redis_url = \"{}\"\ncache.key_prefix = \"{}:\"\n\
+         cache.redis_timeout = \"20s\"\ncache.redis_connect_timeout = \"20s\"\n",
         database.url,
         Redis::shared().url(),
         unique("secrets"),

@@ -135,7 +135,7 @@ async fn a_connection_that_died_is_replaced_once_for_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_fails_fails_alone() {
     let database = Database::scratch(Backend::Postgres, FEW).await;
-    let setup = Setup::of(&database).with("database.statement_timeout = \"300ms\"");
+    let setup = Setup::of(&database).with("database.statement_timeout = \"3s\"");
     let service = setup.subject(SHARED, "\"none\"").start().await;
     let mut other = connect(&database.url).await;
     let lock = other.transaction().await.expect("it is idle");

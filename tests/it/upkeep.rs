@@ -73,7 +73,7 @@ async fn an_old_connection_is_replaced_before_it_closes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_lifetime_and_without_silence_nothing_is_replaced() {
-    let options = "max_lifetime = \"0s\", keepalive = \"100ms\"";
+    let options = "max_lifetime = \"0s\", keepalive = \"100ms\", recycle_timeout = \"20s\"";
     let (_database, _network, service) = behind_a_network(options).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!((opened(&service), service.gauges().idle), (3, 3));

@@ -34,16 +34,20 @@ async fn a_long_way_to_the_database_only_takes_longer(#[values(0, 1, 2)] access:
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_trickles_ends_with_the_request(#[values(0, 1, 2)] access: usize) {
-    let settings = "server.request_timeout = \"1s\"\ndatabase.wait_timeout = \"300ms\"";
+    // All the rows take almost twice as long.
+    let settings = "server.request_timeout = \"2s\"\ndatabase.wait_timeout = \"300ms\"";
     let (network, service) = behind_a_network(ACCESSES[access], settings).await;
     network.turns(Weather::Throttled(64 * 1024));
     let asked = Instant::now();
     assert_eq!(service.subject("").await.problem(), "timeout");
     let took = asked.elapsed();
-    assert!((Duration::from_millis(900)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(1900)..Duration::from_secs(15)).contains(&took), "{took:?}");
     network.turns(Weather::Fair);
     eventually("nobody has a connection", || service.gauges().in_use == 0).await;
-    assert!(service.subject("").await.body == Dataset::of(FEW).body());
+    let again = Instant::now() + Duration::from_secs(20);
+    while service.subject("").await.body != Dataset::of(FEW).body() {
+        assert!(Instant::now() < again, "it never serves again");
+    }
 }
 
 #[rstest]

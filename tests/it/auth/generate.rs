@@ -102,7 +102,8 @@ async fn a_service_that_is_not_there_is_a_sentence() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registrations_under_way_at_the_first_failure_are_followed_to_their_end() {
     let database = Database::scratch(Backend::Sqlite, FEW).await;
-    let slow = "auth = { hashes_at_once = 1, hash_memory = \"64MiB\" }";
+    let slow = "auth = { hashes_at_once = 1, hash_memory = \"64MiB\", hash_iterations = 2, \
+        hash_wait = \"60s\" }";
     let service = Setup::of(&database).with(slow).start().await;
     let url = format!("http://{}", service.client.0);
     let run = async |count: &str, path: &Path| {

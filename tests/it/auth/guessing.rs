@@ -72,7 +72,10 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer(
 /// The time is that of hashing in both cases; without the dummy an unknown name takes a fiftieth of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-    let service = limited(1000, 1000, "1m").await;
+    // As dear as by default: a cheap hash does not stand out.
+    let dear = "auth = { failures = 1000, failures_per_address = 1000, \
+        hash_memory = \"19MiB\", hash_iterations = 2 }";
+    let service = setup(Backend::Sqlite, "database").await.with(dear).start().await;
     let known = user();
     assert_eq!(service.client.post("/auth/register", &known).await.status, 201);
     let mut times = [Vec::new(), Vec::new()];
@@ -186,7 +189,8 @@ async fn a_password_is_hashed_anew_when_its_user_signs_in_and_the_cost_has_chang
     let database = Database::scratch(Backend::Postgres, FEW).await;
     let user = user();
     let at_cost = async |iterations: u32| {
-        let cost = format!("auth.hash_iterations = {iterations}");
+        let cost = "auth = { hash_memory = \"19MiB\", hash_iterations = ITERATIONS }";
+        let cost = cost.replace("ITERATIONS", &iterations.to_string());
         Setup::of(&database).with(&cost).start().await
     };
     let kept = async || {
@@ -227,7 +231,7 @@ async fn many_guesses_at_once_are_as_many_as_one_after_the_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_sign_ins_is_refused_in_part_and_hinders_no_reader() {
     let setup = setup(Backend::Sqlite, "database").await;
-    let limits = "auth = { failures = 1000, failures_per_address = 1000, hashes_at_once = 1, hash_wait = \"1ms\", hash_memory = \"64MiB\" }";
+    let limits = "auth = { failures = 1000, failures_per_address = 1000, hashes_at_once = 1, hash_wait = \"1ms\", hash_memory = \"64MiB\", hash_iterations = 2 }";
     let service = setup.with(limits).start().await;
     let flood =
         join_all((0..20).map(|_| async { service.client.post("/auth/login", &user()).await }));

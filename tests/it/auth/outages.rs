@@ -20,7 +20,7 @@ async fn over_redis(redis: &Redis) -> Service {
     let database = folder().join(unique("auth")).with_extension("db");
     let own = format!(
         "database.url = \"sqlite:{}\"\nseed = {{ auto = true, rows = 10 }}\nauth.store = \"redis\"\n\
-         cache.redis_timeout = \"300ms\"",
+         cache.redis_timeout = \"2s\"",
         database.display()
     );
     setup.with(&own).start().await
@@ -174,7 +174,7 @@ async fn a_registration_that_is_lost_in_the_commit_is_said_to_be_unknown(
     #[values(true, false)] killed: bool,
 ) {
     let database = Database::scratch(Backend::Postgres, FEW).await;
-    let time = if killed { "30s" } else { "3s" };
+    let time = if killed { "30s" } else { "6s" };
     let setup = Setup::of(&database).with(&format!("server.request_timeout = \"{time}\""));
     let service = setup.start().await;
     let admin = Postgres::shared().client(database.name()).await;

@@ -117,7 +117,7 @@ async fn what_is_no_refresh_token_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_token_that_has_merely_expired_was_not_used_twice() {
     let setup = setup(Backend::Sqlite, "database").await;
-    let setup = setup.with("auth = { access_lifetime = \"1s\", refresh_lifetime = \"2s\" }");
+    let setup = setup.with("auth = { access_lifetime = \"1s\", refresh_lifetime = \"6s\" }");
     let service = ServeCommand::start(&setup, &[]);
     service.listens().await;
     service.becomes(200).await;
@@ -131,7 +131,7 @@ async fn a_refresh_token_that_has_merely_expired_was_not_used_twice() {
         service.client.post("/auth/refresh", &json!({ "refresh_token": token })).await
     };
     let expired = token().await;
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(6500)).await;
     assert_eq!(problem(&refresh(&expired).await), unauthorized());
     let twice = "a refresh token was used twice";
     assert!(!service.log().contains(twice), "{}", service.log());

@@ -8,6 +8,8 @@ mod replica;
 mod retry;
 mod tls;
 
+use std::time::{Duration, Instant};
+
 use crate::harness::{Backend, Database, Postgres, Service, connect};
 
 /// A database of the shared server behind another URL.
@@ -29,6 +31,20 @@ async fn connections(server: &Postgres, application: &str) -> (i64, bool) {
     let client = connect(&server.url("postgres")).await;
     let row = client.query_one(COUNT, &[&application]).await.expect("a superuser may look");
     (row.get(0), row.get(1))
+}
+
+/// Waits until there are so many connections of this name at a server: one that was closed is
+/// there for a moment longer.
+async fn until_connections(server: &Postgres, application: &str, expected: i64) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let open = connections(server, application).await.0;
+        if open == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{open} connections and never {expected}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Asks for everything, and gets it.

@@ -38,7 +38,7 @@ async fn caught_up(primary: &Postgres, replica: &Postgres) {
     let row = client.query_one("select pg_current_wal_insert_lsn()::text", &[]).await;
     let now: String = row.expect("a superuser may look").get(0);
     let passed = format!("pg_last_wal_replay_lsn() >= '{now}'");
-    for _ in 0..200 {
+    for _ in 0..600 {
         if replica.flag(&passed).await {
             return;
         }
@@ -59,8 +59,8 @@ async fn statements_run_there_and_see_what_was_written_here() {
     // The replica has the table a moment after it was made, and that is soon enough.
     let setup = setup(&primary.url(&database), &with_name(replica));
     let service = setup.with("seed = { auto = true, rows = 2000 }").start().await;
-    let open = super::connections(replica, &application).await.0;
-    assert_eq!(open, 3, "a pool of two, and one for the state of health");
+    // A pool of two, and one for the state of health.
+    super::until_connections(replica, &application, 3).await;
     assert_eq!(super::connections(primary, &application).await.0, 0);
     let set = "update products set stock = 987654 where id = 7";
     let client = primary.client(&database).await;

@@ -1,6 +1,8 @@
 //! A network with weather, in front of a real server: refused, slow, silent or cut connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,6 +11,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
+
+use super::process::listener;
 
 /// What the network does to what passes through it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,23 +43,34 @@ pub struct Network {
     pub port: u16,
     weather: watch::Sender<Weather>,
     strikes: broadcast::Sender<Strike>,
+    /// Whether nobody listens.
+    refuses: Arc<AtomicBool>,
     accepting: AbortHandle,
 }
 
 impl Network {
     /// One in fair weather.
     pub async fn to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let listener = listener().await;
         let port = listener.local_addr().expect("it is bound").port();
         let (weather, changes) = watch::channel(Weather::Fair);
         let strikes = broadcast::Sender::new(16);
-        let accepting = tokio::spawn(accept(listener, server, changes, strikes.clone()));
-        Self { port, weather, strikes, accepting: accepting.abort_handle() }
+        let refuses = Arc::new(AtomicBool::new(false));
+        let accepting = accept(listener, server, changes, strikes.clone(), refuses.clone());
+        let accepting = tokio::spawn(accepting).abort_handle();
+        Self { port, weather, strikes, refuses, accepting }
     }
 
-    /// Changes the weather for all connections, old and new.
+    /// Changes the weather for all connections, old and new. Whoever connects next meets the new.
     pub fn turns(&self, weather: Weather) {
         self.weather.send_replace(weather);
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        tokio::task::block_in_place(|| {
+            while self.refuses.load(Ordering::SeqCst) != (weather == Weather::Refused) {
+                assert!(std::time::Instant::now() < deadline, "it is never {weather:?}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
     }
 
     /// Closes every connection that there is now.
@@ -81,6 +96,7 @@ async fn accept(
     server: u16,
     mut weather: watch::Receiver<Weather>,
     strikes: broadcast::Sender<Strike>,
+    refuses: Arc<AtomicBool>,
 ) {
     let address = listener.local_addr().expect("it is bound");
     let mut listener = Some(listener);
@@ -93,6 +109,7 @@ async fn accept(
             (None, _) => listener = Some(listen_again(address).await),
             (Some(_), _) => {}
         }
+        refuses.store(listener.is_none(), Ordering::SeqCst);
         let Some(open) = &listener else {
             if weather.changed().await.is_err() {
                 return;
@@ -200,8 +217,11 @@ async fn way(
                         }
                     }
                     Weather::Throttled(rate) => {
-                        sleep(Duration::from_secs_f64(bytes.len() as f64 / rate as f64)).await;
-                        break;
+                        let takes = Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
+                        tokio::select! {
+                            () = sleep(takes) => break,
+                            changed = weather.changed() => if changed.is_err() { return },
+                        }
                     }
                     Weather::Fair | Weather::Refused | Weather::Delayed(_) => break,
                 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The wrapper waits on its standard input, which the kernel closes when we are gone. A death
 /// signal (PR_SET_PDEATHSIG) would not do: it follows the thread that started the child.
@@ -118,10 +119,26 @@ pub fn not_as_root(folder: &Path) -> Vec<String> {
     vec!["setpriv".into(), user, group, "--init-groups".into()]
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and stays so: it is below those that the kernel gives to whoever asks for
+/// any. The nodes of a Redis Cluster meet 10,000 above theirs, which is below those as well.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+    const FIRST: u16 = 10_000;
+    const COUNT: u32 = 10_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Another process of tests begins elsewhere.
+    let begin = std::process::id().wrapping_mul(97) % COUNT;
+    let mut ports = (0..COUNT).map(|_| {
+        let number = begin + GIVEN.fetch_add(1, Ordering::Relaxed) % COUNT;
+        FIRST + (number % COUNT) as u16
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).expect("a port is free")
+}
+
+/// A listener on such a port.
+pub async fn listener() -> tokio::net::TcpListener {
+    let listening = tokio::net::TcpListener::bind(("127.0.0.1", free_port())).await;
+    listening.expect("nobody else takes it")
 }
 
 /// Writes a file that only the owner of `folder` may read, as servers want it of their keys.

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::process::listener;
+
 /// A connection is held up after this much of what the server sends: some of 60,000 rows.
 const HOLD_AFTER: usize = 1024 * 1024;
 
@@ -30,7 +32,7 @@ struct Line {
 impl Proxy {
     /// One that holds up every connection until it is told to go on.
     pub async fn to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let listener = listener().await;
         let port = listener.local_addr().expect("it is bound").port();
         let line = Arc::new(Line::default());
         let accepting = tokio::spawn(accept(listener, server, line.clone())).abort_handle();

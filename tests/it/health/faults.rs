@@ -13,10 +13,17 @@ async fn over(server: &Postgres) -> Service {
 
 /// The fault shows, and with it that requests had better go elsewhere.
 async fn is_down(service: &Service, what: &str, from: Instant, why: &str) {
-    let said = becomes(service, "critical", what, from).await;
+    // The first look may find another reason: a busy machine takes too long to connect anew.
+    let said = loop {
+        let said = becomes(service, "critical", what, from).await;
+        if reason(&said).contains(why) {
+            break said;
+        }
+        assert!(from.elapsed() < MOST, "never {why:?}: {said}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
     assert_eq!(said["checks"]["database"]["status"], "down");
     assert!(said["checks"]["database"]["latency_ms"].is_null(), "{said}");
-    assert!(reason(&said).contains(why), "{said}");
     assert_eq!(ready(service.client).await, (503, "database-down".into()));
     assert_eq!(service.client.get("/health/live").await.status, 200);
     assert_eq!(service.client.get("/stats").await.json()["health"], "critical");

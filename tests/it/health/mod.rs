@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::harness::{Client, Service};
 
-/// Five times the second within which a change must show.
-const MOST: Duration = Duration::from_secs(5);
+/// A change must show within a second; this tells only whether it ever does.
+const MOST: Duration = Duration::from_secs(15);
 
 /// What `/health` says; its status is that of what it says, and it took no time.
 async fn health(client: Client) -> Value {

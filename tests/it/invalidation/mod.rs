@@ -147,7 +147,8 @@ async fn until(service: &Service, key: &str, expected: impl Into<serde_json::Val
     }
 }
 
-async fn until_it_hears(service: &Service) {
+/// Waits until `tiered` hears of what others change.
+pub async fn until_it_hears(service: &Service) {
     until(service, "hears", true).await;
 }
 

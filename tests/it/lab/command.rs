@@ -33,6 +33,10 @@ users = 4
 pause = "5ms"
 "#;
 
+/// Settings of the cache with which a Redis on a busy machine is there in time: its version is that
+/// of the first connection.
+pub(super) const PATIENT: &str = "redis_timeout = \"10s\", redis_connect_timeout = \"10s\"";
+
 pub(super) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_poolwise"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POOLWISE__")) {
@@ -45,6 +49,35 @@ pub(super) fn command(arguments: &[&str]) -> Command {
 
 pub(super) fn run(arguments: &[&str]) -> (i32, String, String) {
     told(command(arguments).output().expect("it starts"))
+}
+
+/// What a run said, and where it left what.
+pub(super) struct Ran {
+    pub code: i32,
+    pub said: String,
+    pub error: String,
+    pub out: PathBuf,
+}
+
+/// Runs a plan, again where a machine that stood still left too little of it: three times at most.
+pub(super) fn measured(arguments: &[&str], is_enough: impl Fn(&RunRecord) -> bool) -> Ran {
+    let mut attempt = 1;
+    loop {
+        let out = results();
+        let place = ["--out", out.to_str().expect("a temp folder is UTF-8")];
+        let (code, said, error) = run(&[arguments, &place].concat());
+        assert!(out.exists(), "{code}: {said}\n{error}");
+        if attempt == 3 || is_enough(&read(&out)) {
+            return Ran { code, said, error, out };
+        }
+        attempt += 1;
+    }
+}
+
+/// Whether each strategy has answered something in each of its blocks.
+pub(super) fn has_answers(record: &RunRecord) -> bool {
+    let mut lanes = record.blocks.iter().flat_map(|block| &block.lanes);
+    lanes.all(|lane| lane.answers() > 0)
 }
 
 pub(super) fn told(output: Output) -> (i32, String, String) {
@@ -97,7 +130,7 @@ async fn a_run_on_postgres_and_redis_measures_every_component() {
     let prefix = unique("lab");
     let config = written(&format!(
         "log.level = \"warn\"\ndatabase = {{ backend = \"postgres\", url = \"{}\", reserve = 100 }}\n\
-         cache = {{ redis_url = \"{redis}\", key_prefix = \"{prefix}:\" }}\n\
+         cache = {{ redis_url = \"{redis}\", key_prefix = \"{prefix}:\", {PATIENT} }}\n\
          strategies.cached = {{ access = \"pool\", cache = \"redis\" }}",
         database.url
     ));
@@ -169,31 +202,21 @@ async fn a_run_on_postgres_and_redis_measures_every_component() {
 
 #[test]
 fn a_mixed_run_a_search_and_a_critical_target() {
-    let out = results();
     let plan = written(&format!(
         "{PLAN}\n[[point]]\nname = \"open\"\nmodel = \"open\"\nshare = 0.5\nof = \"slowest\"\n\
          of_point = \"closed\"\n[search]\nfrom = 2\nto = 8\nprobe = \"1s\"\np95_ms = 1000\nerrors = 0.01\n\
          [targets]\nlatency_p50_ms = {{ target = 0.0001, critical = 0.0002 }}\n"
     ));
-    let place = out.to_str().expect("UTF-8");
-    let (config, rounds) = (sqlite(), "1");
-    let (code, said, error) =
-        run(&["run", &plan, "--config", &config, "--out", place, "--rounds", rounds]);
+    let config = sqlite();
+    let arguments = ["run", &plan, "--config", &config, "--rounds", "1"];
+    let Ran { code, said, error, out } = measured(&arguments, has_answers);
     assert_eq!(code, 3, "{said}\n{error}");
     let record = read(&out);
     let probes = record.blocks.iter().filter(|block| block.role == Role::Probe).count();
     assert!(probes >= 6, "{probes}");
 
-    let out = results();
-    let (code, said, error) = run(&[
-        "run",
-        &written(PLAN),
-        "--config",
-        &config,
-        "--out",
-        out.to_str().expect("UTF-8"),
-        "--mixed",
-    ]);
+    let arguments = ["run", &written(PLAN), "--config", &config, "--mixed"];
+    let Ran { code, said, error, out } = measured(&arguments, has_answers);
     assert_eq!(code, 0, "{said}\n{error}");
     let mixed = read(&out).blocks;
     let mixed: Vec<_> = mixed.iter().filter(|block| block.role == Role::Measure).collect();
@@ -298,12 +321,11 @@ fn what_cannot_be_run_is_refused_before_anything_is_started() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_runs_already_is_driven_and_left_running() {
     let service = Setup::few(Backend::Sqlite).start().await;
-    let (out, plan, url) = (results(), written(PLAN), format!("http://{}", service.client.0));
-    let place = out.to_str().expect("UTF-8").to_owned();
+    let (plan, url) = (written(PLAN), format!("http://{}", service.client.0));
     let ran = tokio::task::spawn_blocking(move || {
-        run(&["run", &plan, "--url", &url, "--out", &place, "--rounds", "1", "--quiet"])
+        measured(&["run", &plan, "--url", &url, "--rounds", "1", "--quiet"], has_answers)
     });
-    let (code, said, error) = ran.await.expect("it does not panic");
+    let Ran { code, said, error, out } = ran.await.expect("it does not panic");
     assert_eq!(code, 0, "{said}\n{error}");
     assert!(!read(&out).target.started_by_the_lab);
     assert_eq!(service.client.get("/noop").await.status.as_u16(), 204);

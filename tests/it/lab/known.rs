@@ -1,6 +1,7 @@
 //! A server whose behaviour is known, and which notes what it did: what the load driver reports is
 //! held against its notes.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -100,6 +101,12 @@ impl Known {
     /// How many connections it has been asked for.
     pub fn connections(&self) -> u64 {
         self.state.connections.load(SeqCst)
+    }
+
+    /// How many of them a request came over.
+    pub fn connections_used(&self) -> u64 {
+        let used: BTreeSet<u64> = self.notes().iter().map(|note| note.connection).collect();
+        used.len() as u64
     }
 
     /// Answers nothing for a while.

@@ -6,11 +6,13 @@ mod doctor;
 mod findings;
 mod known;
 mod load;
+mod load_cut;
 mod report;
 mod report_page;
 mod sample;
 #[cfg(feature = "mysql")]
 mod sample_mysql;
+mod sample_service;
 mod sentences;
 mod synthetic;
 mod synthetic_analysis;
@@ -29,6 +31,19 @@ use std::time::Duration;
 use poolwise::lab::plan::{
     Distribution, Level, Limits, Model, Parameters, Plan, PlannedStrategy, Point, Stage,
 };
+
+/// Takes a measurement until it could be taken, so many times at most: on a busy machine there may
+/// have been too little to measure.
+async fn retried<T>(times: u32, mut measure: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let mut why = String::new();
+    for _ in 0..times {
+        match measure().await {
+            Ok(taken) => return taken,
+            Err(lacking) => why = lacking,
+        }
+    }
+    panic!("it was not to be had in {times} times: {why}");
+}
 
 /// A small plan over strategies, each with its definition where the plan gives one.
 fn plan(strategies: &[(&str, Option<&str>)]) -> Plan {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use poolwise::lab::base::Base;
 use poolwise::lab::record::{Sample, Source, StrategyRecord, Usage};
 use poolwise::lab::sample::{Sampler, Watch};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::retried;
 use crate::harness::{Backend, Database, FEW, Postgres, Redis, Service, Setup, connect};
 
 /// A service that is not there; only what is behind it is looked at.
@@ -19,7 +19,12 @@ fn strategy(cache: &str) -> StrategyRecord {
     StrategyRecord { name, access, cache: cache.into(), connections: Some(2) }
 }
 
-async fn sampler(url: &str, pid: Option<u32>, setup: Option<Setup>, cache: &str) -> Sampler {
+pub(super) async fn sampler(
+    url: &str,
+    pid: Option<u32>,
+    setup: Option<Setup>,
+    cache: &str,
+) -> Sampler {
     Sampler::connect(Watch {
         started: Instant::now(),
         base: Base::parse(url).await.expect("it is an address"),
@@ -44,7 +49,7 @@ async fn of_redis(redis: &Redis) -> Sampler {
 }
 
 /// Looks at a service in this process and all that is behind it.
-async fn of_service(service: &Service, cache: &str) -> Sampler {
+pub(super) async fn of_service(service: &Service, cache: &str) -> Sampler {
     Sampler::connect(Watch {
         started: Instant::now(),
         base: Base::parse(&format!("http://{}", service.client.0)).await.expect("an address"),
@@ -55,9 +60,13 @@ async fn of_service(service: &Service, cache: &str) -> Sampler {
     .await
 }
 
-/// Samples until one is as it should be.
-async fn until(sampler: &mut Sampler, what: &str, holds: impl Fn(&Sample) -> bool) -> Sample {
-    let deadline = Instant::now() + Duration::from_secs(10);
+/// Samples until one is as it should be: a part that is late on a busy machine is missing in one.
+pub(super) async fn until(
+    sampler: &mut Sampler,
+    what: &str,
+    holds: impl Fn(&Sample) -> bool,
+) -> Sample {
+    let deadline = Instant::now() + Duration::from_secs(15);
     loop {
         let sample = sampler.sample().await;
         if holds(&sample) {
@@ -66,6 +75,17 @@ async fn until(sampler: &mut Sampler, what: &str, holds: impl Fn(&Sample) -> boo
         assert!(Instant::now() < deadline, "never came true: {what}; last: {sample:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Samples until the CPU time of the database is there.
+async fn seen_database(sampler: &mut Sampler) -> Usage {
+    let seen = |s: &Sample| s.database.cpu_seconds.is_some();
+    until(sampler, "the database is seen", seen).await.database
+}
+
+/// Samples until Redis is there.
+async fn seen_redis(sampler: &mut Sampler) -> Usage {
+    until(sampler, "Redis is seen", |s| s.redis.operations.is_some()).await.redis
 }
 
 fn counters(usage: &Usage) -> [Option<f64>; 6] {
@@ -118,9 +138,13 @@ async fn cpu_of_the_database_agrees_with_the_work_done() {
     let server = Postgres::start();
     let client = server.client("postgres").await;
     let mut sampler = of_postgres(&server).await;
-    let before = sampler.sample().await.database;
+    let before = seen_database(&mut sampler).await;
     let used = burn(&client, 0.8).await;
-    let after = sampler.sample().await.database;
+    let is_whole = |s: &Sample| {
+        let Usage { cpu_seconds, memory_bytes, memory_limit_bytes, connections, .. } = s.database;
+        cpu_seconds.is_some() && memory_bytes.and(memory_limit_bytes).and(connections).is_some()
+    };
+    let after = until(&mut sampler, "all of it is seen", is_whole).await.database;
     let seen = after.cpu_seconds.expect("it is visible") - before.cpu_seconds.expect("so it was");
     assert!((used - 0.05..used + 0.5).contains(&seen), "{seen} of {used}");
     let memory = after.memory_bytes.expect("it is visible");
@@ -141,7 +165,7 @@ async fn cpu_of_the_database_agrees_with_the_work_done() {
 async fn connections_that_come_and_go_are_not_lost_and_never_counted_twice() {
     let server = Postgres::start();
     let mut sampler = of_postgres(&server).await;
-    let first = sampler.sample().await.database;
+    let first = seen_database(&mut sampler).await;
     let url = server.url("postgres");
     let work = async {
         let mut used = 0.0;
@@ -167,7 +191,9 @@ async fn connections_that_come_and_go_are_not_lost_and_never_counted_twice() {
             }
         }
     };
-    let after = until(&mut sampler, "all have gone", |s| s.database.connections == Some(0)).await;
+    let have_gone =
+        |s: &Sample| s.database.connections == Some(0) && s.database.cpu_seconds.is_some();
+    let after = until(&mut sampler, "all have gone", have_gone).await;
     let seen = after.database.cpu_seconds.expect("it is visible")
         - first.cpu_seconds.expect("it is visible");
     assert!((used - 0.1..used + 1.0).contains(&seen), "{seen} of {used}");
@@ -183,7 +209,7 @@ async fn connections_of_the_database_are_exact_and_ours_is_not_among_them() {
     for _ in 0..5 {
         open.push(server.client("postgres").await);
     }
-    assert_eq!(sampler.sample().await.database.connections, Some(5));
+    until(&mut sampler, "all five are seen", |s| s.database.connections == Some(5)).await;
     drop(open);
     until(&mut sampler, "they are gone", |s| s.database.connections == Some(0)).await;
     assert_eq!(sampler.limits(), (Some(200), Some(3)));
@@ -197,21 +223,22 @@ async fn transactions_are_those_of_others() {
     until(&mut sampler, "nobody is there", |s| s.database.connections == Some(0)).await;
     // The server adds up what a connection did once a second, or when it ends.
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    let operations = |sample: &Sample| sample.database.operations.expect("it answers");
-    let first = operations(&sampler.sample().await);
+    let answers = |s: &Sample| s.database.operations.is_some();
+    let operations = |sample: Sample| sample.database.operations.expect("it answered");
+    let first = operations(until(&mut sampler, "it answers", answers).await);
     for _ in 0..30 {
         sampler.sample().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let idle = operations(&sampler.sample().await) - first;
+    let idle = operations(until(&mut sampler, "it answers", answers).await) - first;
     assert!(idle <= 3, "{idle} transactions of nobody");
     let client = server.client("postgres").await;
     for _ in 0..100 {
         client.batch_execute("select 1").await.expect("it answers");
     }
     drop(client);
-    let enough = |s: &Sample| operations(s) >= first + 98;
-    let after = operations(&until(&mut sampler, "they are counted", enough).await) - first;
+    let enough = |s: &Sample| s.database.operations.is_some_and(|count| count >= first + 98);
+    let after = operations(until(&mut sampler, "they are counted", enough).await) - first;
     assert!(after <= 110, "{after} transactions");
 }
 
@@ -221,8 +248,6 @@ async fn what_redis_did_is_exact_and_our_questions_are_not_in_it() {
     let client = redis::Client::open(redis.url()).expect("its URL is right");
     let mut connection = client.get_connection().expect("it answers");
     let mut sampler = of_redis(&redis).await;
-    let before = sampler.sample().await.redis;
-    sampler.sample().await;
     let mut run = |command: &str, key: &str, value: Option<&[u8]>| {
         let mut command = redis::cmd(command);
         command.arg(key);
@@ -231,10 +256,20 @@ async fn what_redis_did_is_exact_and_our_questions_are_not_in_it() {
         }
         command.exec(&mut connection).expect("it answers");
     };
-    run("SET", "there", Some(&[7; 100_000]));
-    (0..7).for_each(|_| run("GET", "there", None));
-    (0..3).for_each(|_| run("GET", "missing", None));
-    let after = sampler.sample().await.redis;
+    // What it tells us too late is in its bytes, and not known to be ours.
+    let (before, after) = retried(10, async || {
+        let before = seen_redis(&mut sampler).await;
+        let between = sampler.sample().await.redis;
+        run("SET", "there", Some(&[7; 100_000]));
+        (0..7).for_each(|_| run("GET", "there", None));
+        (0..3).for_each(|_| run("GET", "missing", None));
+        let after = sampler.sample().await.redis;
+        match between.operations.and(after.operations) {
+            Some(_) => Ok((before, after)),
+            None => Err(format!("one of two is late: {between:?}, {after:?}")),
+        }
+    })
+    .await;
     let delta = |of: fn(&Usage) -> Option<u64>| {
         of(&after).expect("it is visible") - of(&before).expect("it was visible")
     };
@@ -248,7 +283,7 @@ async fn what_redis_did_is_exact_and_our_questions_are_not_in_it() {
     assert!(after.memory_bytes > Some(1 << 20) && after.memory_bytes < after.memory_limit_bytes);
     assert!(after.cpu_seconds >= before.cpu_seconds && after.cpu_seconds > Some(0.0));
     let more = client.get_connection().expect("it answers");
-    assert_eq!(sampler.sample().await.redis.connections, Some(2));
+    until(&mut sampler, "both are seen", |s| s.redis.connections == Some(2)).await;
     drop(more);
     let Source::Seen { shares_cores, not_visible, .. } = sampler.sources().redis else {
         panic!("there is one")
@@ -263,7 +298,10 @@ async fn a_frozen_server_is_not_visible_and_delays_nobody() {
     let setup = Setup::of(&database).with_redis(&redis).subject("\"pool\"", "\"redis\"");
     let service = setup.start().await;
     let mut sampler = of_service(&service, "redis").await;
-    let is_seen = |s: &Sample| s.database.connections.is_some() && s.redis.operations.is_some();
+    let is_seen = |s: &Sample| {
+        let Usage { cpu_seconds, connections, .. } = s.database;
+        cpu_seconds.is_some() && connections.and(s.redis.operations).is_some()
+    };
     let before = until(&mut sampler, "both are seen", is_seen).await;
     server.process.signal("STOP");
     redis.process.signal("STOP");
@@ -272,23 +310,26 @@ async fn a_frozen_server_is_not_visible_and_delays_nobody() {
         let api = s.api.cpu_seconds.is_some() && s.api.connections.is_some();
         api && s.pools.contains_key("subject") && s.caches.contains_key("subject")
     };
-    let mut served = 0;
+    let (mut served, mut visible) = (0, 0);
     for _ in 0..10 {
         let asked = Instant::now();
         let sample = sampler.sample().await;
         let took = asked.elapsed();
-        assert!(took < Duration::from_secs(5), "it took {took:?}");
+        assert!(took < Duration::from_secs(20), "it took {took:?}");
         assert_eq!(sample.redis, Usage::default());
         assert_eq!((sample.database.connections, sample.database.operations), (None, None));
         // Its processes are still there to be seen.
-        assert!(sample.database.cpu_seconds >= before.database.cpu_seconds);
+        let used = sample.database.cpu_seconds;
+        assert!(used.is_none_or(|now| Some(now) >= before.database.cpu_seconds), "{used:?}");
+        visible += u32::from(used.is_some());
         assert!(sample.driver.cpu_seconds.is_some() && sample.host.is_some());
         served += u32::from(is_served(&sample));
-        if served == 3 {
+        if served >= 3 && visible > 0 {
             break;
         }
     }
     assert!(served > 0, "the service was never seen");
+    assert!(visible > 0, "the processes of the database were never seen");
     server.process.signal("CONT");
     redis.process.signal("CONT");
     let after = until(&mut sampler, "both are back", is_seen).await;
@@ -334,14 +375,14 @@ async fn counters_go_on_when_redis_begins_anew() {
     };
     use_it(&redis, 5);
     let mut sampler = of_redis(&redis).await;
-    let before = sampler.sample().await.redis;
+    let before = seen_redis(&mut sampler).await;
     drop(redis);
     assert_eq!(sampler.sample().await.redis, Usage::default());
     let redis = Redis::start_on(port).expect("the port is still free");
-    let again = until(&mut sampler, "it is back", |s| s.redis.operations.is_some()).await.redis;
+    let again = seen_redis(&mut sampler).await;
     assert_forward(&before, &again);
     use_it(&redis, 3);
-    let after = sampler.sample().await.redis;
+    let after = seen_redis(&mut sampler).await;
     let missed = |usage: &Usage| usage.keyspace_misses.expect("it is visible");
     assert_eq!(missed(&after) - missed(&before), 3);
     let Source::Seen { not_visible, .. } = sampler.sources().redis else { panic!("there is one") };
@@ -354,78 +395,21 @@ async fn counters_go_on_when_postgres_has_crashed() {
     let client = server.client("postgres").await;
     let mut sampler = of_postgres(&server).await;
     burn(&client, 0.1).await;
-    let before = sampler.sample().await.database;
+    let before = seen_database(&mut sampler).await;
     // A process that is killed makes the server end all others and recover.
     let pid = backend(&client).await.to_string();
     let killed = std::process::Command::new("kill").args(["-KILL", &pid]).status();
     assert!(killed.expect("there is a kill command").success());
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let after =
-        until(&mut sampler, "it is back", |s| s.database.connections.is_some()).await.database;
+    // Until it has recovered, the connection of the killed process is in its list.
+    let is_back =
+        |s: &Sample| s.database.connections == Some(0) && s.database.cpu_seconds.is_some();
+    let after = until(&mut sampler, "it is back", is_back).await.database;
     assert_forward(&before, &after);
-    assert_eq!(after.connections, Some(0));
     let client = server.client("postgres").await;
     let used = burn(&client, 0.2).await;
-    let last = sampler.sample().await.database;
+    let last = seen_database(&mut sampler).await;
     let seen = last.cpu_seconds.expect("visible") - after.cpu_seconds.expect("visible");
     assert!(seen >= used - 0.05, "{seen} of {used}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pools_caches_and_connections_of_the_service_are_exact() {
-    let setup = Setup::few(Backend::Sqlite).subject("\"pool\"", "\"memory\"");
-    let service = setup.start().await;
-    let mut sampler = of_service(&service, "memory").await;
-    let none = |s: &Sample| s.api.connections == Some(0);
-    let before = until(&mut sampler, "only we are connected", none).await;
-    assert_eq!(before.caches["subject"].misses, 0);
-    for _ in 0..3 {
-        service.subject("limit=1").await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let after = until(&mut sampler, "they have gone", none).await;
-    let cache = &after.caches["subject"];
-    assert_eq!((cache.hits, cache.misses, cache.coalesced, cache.bypassed), (2, 1, 0, 0));
-    let pool = &after.pools["subject"];
-    assert_eq!((pool.size, pool.in_use, pool.waiting), (2, 0, 0));
-    assert_eq!(after.pools.len(), 1, "only what is driven");
-    let mut open = Vec::new();
-    for _ in 0..5 {
-        open.push(TcpStream::connect(service.client.0).await.expect("it listens"));
-    }
-    assert_eq!(sampler.sample().await.api.connections, Some(5));
-    drop(open);
-    assert!(after.api.memory_bytes > Some(10 << 20));
-    assert!(after.api.memory_bytes < after.api.memory_limit_bytes);
-    let (sources, sample) = (sampler.sources(), sampler.sample().await);
-    assert!(matches!(sources.database, Source::Absent { why } if why.contains("SQLite")));
-    assert!(matches!(sources.redis, Source::Absent { why } if why.contains("no strategy")));
-    assert_eq!((sample.database, sample.redis), Default::default());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_service_that_runs_already_its_own_view_is_taken_and_said_so() {
-    let server = Postgres::shared();
-    let database = Database { backend: Backend::Postgres, ..Database::on(server, FEW).await };
-    let setup = Setup::of(&database).with_redis(Redis::shared()).subject("\"pool\"", "\"redis\"");
-    let service = setup.start().await;
-    let url = format!("http://{}", service.client.0);
-    let mut sampler = sampler(&url, None, None, "redis").await;
-    let seen = |s: &Sample| s.database.connections.is_some() && s.redis.memory_bytes.is_some();
-    let sample = until(&mut sampler, "the service has looked itself", seen).await;
-    assert!(sample.api.cpu_seconds > Some(0.0) && sample.api.memory_bytes > Some(1 << 20));
-    assert!(sample.api.connections.is_some());
-    assert_eq!((sample.database.cpu_seconds, sample.redis.cpu_seconds), (None, None));
-    assert_eq!(sampler.limits(), (Some(200), None));
-    let sources = sampler.sources();
-    let Source::Seen { usage, .. } = sources.api else { panic!("it is there") };
-    assert_eq!(usage.as_deref(), Some("as the service reports at /stats"));
-    for source in [sources.database, sources.redis] {
-        let Source::Seen { usage: None, counters: Some(counters), not_visible, .. } = source else {
-            panic!("only its counters are seen: {source:?}")
-        };
-        assert!(counters.contains("/stats") && not_visible[0].contains("CPU and memory"));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use poolwise::config::Environment;
 use poolwise::lab::plan::Plan;
+use poolwise::lab::record::Usage;
 use poolwise::lab::sample::{Sampler, Watch};
 use poolwise::lab::target::{Pins, Running, Start, TargetError, attach, start};
 use poolwise::store::plugin::Plugins;
 use tokio::time::Instant;
 
 use super::plan;
+use super::sample::until;
 use crate::config::file;
 use crate::harness::{
     Backend, Database, FEW, Redis, SIGNING_KEY, ServeCommand, Setup, eventually, folder, unique,
@@ -310,7 +312,7 @@ async fn passwords_are_never_written_down() {
         strategies: running.strategies.clone(),
     })
     .await;
-    assert!(sampler.sample().await.database.connections >= Some(1));
+    until(&mut sampler, "a connection is seen", |s| s.database.connections >= Some(1)).await;
     let record = running.record(&sampler);
     running.stop().await;
     assert!(record.started_by_the_lab && record.backend.as_deref() == Some("postgres"));
@@ -342,13 +344,14 @@ async fn of_a_running_service_whose_configuration_is_given_everything_is_seen() 
         strategies: running.strategies.clone(),
     })
     .await;
-    let sample = sampler.sample().await;
-    for (name, usage) in
-        [("API", &sample.api), ("database", &sample.database), ("Redis", &sample.redis)]
-    {
-        let all = [usage.memory_bytes, usage.memory_limit_bytes, usage.connections];
-        assert!(usage.cpu_seconds.is_some() && all.iter().all(Option::is_some), "{name} {usage:?}");
-    }
+    until(&mut sampler, "everything is seen", |sample| {
+        [&sample.api, &sample.database, &sample.redis].iter().all(|usage| {
+            let Usage { memory_bytes, memory_limit_bytes, connections, .. } = usage;
+            let rest = [memory_bytes, memory_limit_bytes, connections];
+            usage.cpu_seconds.is_some() && rest.iter().all(|part| part.is_some())
+        })
+    })
+    .await;
     let record = running.record(&sampler);
     assert!(!record.started_by_the_lab && record.versions.contains_key("Redis"));
     running.stop().await;

@@ -34,7 +34,7 @@ fn what_jmeter_wrote_is_what_the_report_counts() {
         "--users",
         "4",
         "--seconds",
-        "4",
+        "10",
         "--limit",
         "5",
         "--rows",

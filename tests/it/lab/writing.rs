@@ -1,8 +1,8 @@
 //! Plans that write: every task, by users who are signed in, and how stale answers are.
 
-use poolwise::lab::record::{Lane, Role, StalenessRecord};
+use poolwise::lab::record::{Lane, Role, RunRecord, StalenessRecord};
 
-use super::command::{only, read, results, run, sqlite, written};
+use super::command::{Ran, has_answers, measured, only, read, results, run, sqlite, written};
 
 const PLAN: &str = r#"
 title = "Some write"
@@ -44,11 +44,22 @@ users = 3
 pause = "10ms"
 "#;
 
+/// Whether each strategy did every task often enough, and was looked at where somebody looked.
+fn is_enough(record: &RunRecord) -> bool {
+    let lanes = record.blocks.iter().flat_map(|block| &block.lanes);
+    let is_watched = |seen: &StalenessRecord| seen.writes >= 2 && seen.looks >= 10;
+    let mut whole = lanes.map(|lane| {
+        let tasks = ["list", "detail", "order", "update"];
+        tasks.iter().all(|task| lane.tasks.get(*task).is_some_and(|task| task.answers > 0))
+            && lane.staleness.as_ref().is_none_or(is_watched)
+    });
+    has_answers(record) && whole.all(|whole| whole)
+}
+
 #[test]
 fn every_task_is_done_and_only_a_cache_that_is_not_told_is_stale() {
-    let (out, plan, config) = (results(), written(PLAN), sqlite());
-    let arguments = ["run", &plan, "--config", &config, "--out", out.to_str().expect("UTF-8")];
-    let (code, said, error) = run(&arguments);
+    let Ran { code, said, error, out } =
+        measured(&["run", &written(PLAN), "--config", &sqlite()], is_enough);
     assert_eq!(code, 0, "{said}\n{error}");
     assert!(error.contains("signing in 3 users"), "{error}");
     let record = read(&out);
@@ -89,9 +100,8 @@ fn every_task_is_done_and_only_a_cache_that_is_not_told_is_stale() {
 fn an_answer_that_is_kept_from_block_to_block_is_stale_from_the_first_look() {
     let plan = PLAN.replace("[\"pooled\", \"timed\", \"versioned\"]", "[\"timed\", \"versioned\"]");
     let plan = plan.replace("rounds = 1", "rounds = 2").replace("ttl = \"2s\"", "ttl = \"1h\"");
-    let (out, plan, config) = (results(), written(&plan), sqlite());
-    let arguments = ["run", &plan, "--config", &config, "--out", out.to_str().expect("UTF-8")];
-    let (code, said, error) = run(&arguments);
+    let Ran { code, said, error, out } =
+        measured(&["run", &written(&plan), "--config", &sqlite()], is_enough);
     assert_eq!(code, 0, "{said}\n{error}");
     let record = read(&out);
     let lanes = record.blocks.iter().filter(|block| block.round == 2).flat_map(|b| &b.lanes);
@@ -108,11 +118,8 @@ fn tokens_are_renewed_while_a_block_is_measured() {
     let tables = ["[staleness]", "[strategy.timed]", "[strategy.versioned]", "[load]"];
     let places = tables.map(|table| plan.find(table).expect("it is there"));
     let plan = format!("{}{}", &plan[..places[0]], &plan[places[3]..]);
-    let config = short_lived("2s");
-    let out = results();
-    let arguments =
-        ["run", &written(&plan), "--config", &config, "--out", out.to_str().expect("UTF-8")];
-    let (code, said, error) = run(&arguments);
+    let arguments = ["run", &written(&plan), "--config", &short_lived("2s")];
+    let Ran { code, said, error, out } = measured(&arguments, is_enough);
     assert_eq!(code, 0, "{said}\n{error}");
     let record = read(&out);
     let block = record.blocks.iter().find(|block| block.role == Role::Measure).expect("one");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::config::file;
-use crate::harness::{Backend, Client, Database, FEW, Running, folder, free_port, unique};
+use crate::harness::{Backend, Client, Database, FEW, Running, folder, unique};
 
 /// A service in a process of its own.
 struct Served {
@@ -14,24 +14,26 @@ struct Served {
 
 impl Served {
     async fn start(arguments: &[&str]) -> Self {
+        Self::run(env!("CARGO_BIN_EXE_poolwise"), arguments).await
+    }
+
+    /// Whichever program ends as the service, with these arguments and those that it is to have.
+    async fn run(program: &str, arguments: &[&str]) -> Self {
         let folder = folder().join(unique("served"));
         std::fs::create_dir(&folder).expect("the temp folder can be written to");
-        let port = free_port();
-        let listen = format!("127.0.0.1:{port}");
-        let arguments = [&["serve", "--listen", &listen], arguments].concat();
-        let process = Running::start(&folder, env!("CARGO_BIN_EXE_poolwise"), &arguments);
-        let served = Self { process, client: Client(([127, 0, 0, 1], port).into()) };
-        served.logs("serving at").await;
-        served
+        // A port that was free a moment ago may be somebody else's now; it says which one it took.
+        let arguments = [arguments, &["--listen", "127.0.0.1:0"]].concat();
+        let process = Running::start(&folder, program, &arguments);
+        logs(&process, "(Swagger UI").await;
+        let log = process.log();
+        let address = log.split("serving at http://").nth(1).and_then(|it| it.split(' ').next());
+        let address = address.and_then(|address| address.parse().ok());
+        Self { client: Client(address.expect("it says where")), process }
     }
 
     /// Waits for this in the log.
     async fn logs(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !self.process.log().contains(text) {
-            assert!(Instant::now() < deadline, "no {text:?} in {}", self.process.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        logs(&self.process, text).await;
     }
 
     /// Threads that hold a connection to SQLite.
@@ -51,6 +53,14 @@ impl Served {
     }
 }
 
+async fn logs(process: &Running, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !process.log().contains(text) {
+        assert!(Instant::now() < deadline, "no {text:?} in {}", process.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn write(file: &Path, database: &Database, more: &str) {
     let text = format!("database.url = \"{}\"\n{more}\n", database.url);
     std::fs::write(file, text).expect("the temp folder can be written to");
@@ -61,7 +71,7 @@ async fn sighup_reads_the_files_again_and_no_thread_is_left_over() {
     let database = Database::shared(Backend::Sqlite, FEW);
     let file = file("");
     write(&file, &database, "database.pool_size = 2");
-    let served = Served::start(&["--config", file.to_str().expect("UTF-8")]).await;
+    let served = Served::start(&["serve", "--config", file.to_str().expect("UTF-8")]).await;
     // `pooled` and `cached`.
     served.has_readers(4).await;
     served.process.signal("HUP");
@@ -78,7 +88,7 @@ async fn the_level_of_the_log_changes() {
     let database = Database::shared(Backend::Sqlite, FEW);
     let file = file("");
     write(&file, &database, "log.level = \"info\"");
-    let served = Served::start(&["--config", file.to_str().expect("UTF-8")]).await;
+    let served = Served::start(&["serve", "--config", file.to_str().expect("UTF-8")]).await;
     served.client.get("/products/pooled?limit=11").await;
     served.logs("status=200").await;
     let answers = || served.process.log().matches("status=").count();
@@ -109,15 +119,7 @@ async fn the_level_of_the_log_changes() {
 async fn without_a_file_sighup_says_that_there_is_none() {
     let database = Database::shared(Backend::Sqlite, FEW);
     let url = format!("POOLWISE__DATABASE__URL={}", database.url);
-    let folder = folder().join(unique("served"));
-    std::fs::create_dir(&folder).expect("the temp folder can be written to");
-    let poolwise = env!("CARGO_BIN_EXE_poolwise");
-    let port = free_port();
-    let listen = format!("127.0.0.1:{port}");
-    let arguments = [url.as_str(), poolwise, "serve", "--listen", &listen];
-    let process = Running::start(&folder, "env", &arguments);
-    let served = Served { process, client: Client(([127, 0, 0, 1], port).into()) };
-    served.logs("serving at").await;
+    let served = Served::run("env", &[&url, env!("CARGO_BIN_EXE_poolwise"), "serve"]).await;
     served.process.signal("HUP");
     served.logs("there is no configuration to read again").await;
     assert!(served.client.get("/noop").await.status.is_success());

@@ -105,7 +105,7 @@ async fn a_new_password_in_its_file_is_used() {
     std::fs::write(&secret, "geheim\n").expect("the temp folder can be written to");
     let parts = format!(
         "database = {{ host = \"127.0.0.1\", port = {}, user = \"guarded\", name = \"{}\", \
-         sslmode = \"disable\", password_file = \"{}\" }}",
+         sslmode = \"disable\", password_file = \"{}\", connect_timeout = \"60s\" }}",
         server.port,
         database.name(),
         secret.display()

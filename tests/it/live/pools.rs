@@ -19,7 +19,8 @@ const ALONE: &str = "[strategies]\npooled.access = \"direct\"\ncached.access = \
 /// Nobody is cut off, however slow the machine is.
 const PATIENT: &str = "\
 [server]\nsend_timeout = \"5m\"\nrequest_timeout = \"5m\"\n\
-[database]\nwait_timeout = \"1m\"\nstatement_timeout = \"5m\"\n";
+[database]\nwait_timeout = \"1m\"\nconnect_timeout = \"1m\"\n\
+statement_timeout = \"5m\"\n";
 
 /// 20 clients that ask one after the other. The requests that were answered otherwise than with 200.
 struct Load {
@@ -121,12 +122,17 @@ async fn a_pool_of_4_becomes_one_of_16_and_of_2_under_load() {
     /// allows.
     const OTHERS: usize = 3;
     let database = Database::scratch(Backend::Postgres, FEW).await;
-    let setup = Setup::of(&database).with(ALONE).subject("\"pool\"", "\"none\"");
+    let setup = Setup::of(&database).with(ALONE).with(PATIENT).subject("\"pool\"", "\"none\"");
     let (service, file) = setup.following("database.pool_size = 4").await;
     let census = Census::of(&database).await;
     let load = Load::of(&service);
     load.goes_on().await;
     for (before, after) in [(4, 16), (16, 2), (2, 4), (4, 2)] {
+        // The server takes its time to end what was closed before.
+        eventually("no more are left than there are", || {
+            census.now.load(Ordering::SeqCst) <= before + OTHERS
+        })
+        .await;
         census.most_since();
         applied(&service, &file, &format!("database.pool_size = {after}")).await;
         load.goes_on().await;
@@ -243,12 +249,13 @@ async fn a_pool_that_follows_soon_after_takes_over_from_all_before_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_settings_of_connections_cost_no_request() {
     let database = Database::scratch(Backend::Postgres, FEW).await;
-    let setup = Setup::of(&database).subject("{ kind = \"pool\", size = 3 }", "\"none\"");
-    let (service, file) = setup.following("database.statement_timeout = \"20s\"").await;
+    let setup = Setup::of(&database).with(PATIENT);
+    let setup = setup.subject("{ kind = \"pool\", size = 3 }", "\"none\"");
+    let (service, file) = setup.following("database.statement_timeout = \"200s\"").await;
     let load = Load::of(&service);
     load.goes_on().await;
     let first = opened_and_closed(&service).0;
-    for timeout in ["21s", "22s"] {
+    for timeout in ["210s", "220s"] {
         applied(&service, &file, &format!("database.statement_timeout = \"{timeout}\"")).await;
         load.goes_on().await;
     }
@@ -265,7 +272,7 @@ async fn behind_a_network() -> (Network, Service, std::path::PathBuf) {
     let database = Database::scratch(Backend::Postgres, FEW).await;
     let (behind, network) = database.behind_a_network().await;
     let setup = Setup::of(&behind);
-    let setup = setup.with(ALONE).with("database.connect_timeout = \"1s\"");
+    let setup = setup.with(ALONE).with(PATIENT);
     let (service, file) = setup.subject("\"pool\"", "\"none\"").following(SMALL).await;
     (network, service, file)
 }
@@ -286,7 +293,7 @@ async fn a_pool_that_cannot_be_filled_leaves_the_former_one() {
     assert_eq!(service.gauges().size, 2);
     assert_eq!(opened_and_closed(&service), (2, 0));
     // What needs no connection takes effect all the same.
-    applied(&service, &file, &format!("{SMALL}\nserver.request_timeout = \"20s\"")).await;
+    applied(&service, &file, &format!("{SMALL}\nserver.request_timeout = \"4m\"")).await;
     applied(&service, &file, "database.pool_size = 1").await;
     load.goes_on().await;
     network.turns(Weather::Fair);
@@ -300,7 +307,7 @@ async fn a_pool_that_cannot_be_filled_leaves_the_former_one() {
 async fn more_connections_than_the_server_allows_are_refused() {
     let server = Postgres::start();
     let database = Database::on(&server, FEW).await;
-    let setup = Setup::of(&database).subject("\"pool\"", "\"none\"");
+    let setup = Setup::of(&database).with(PATIENT).subject("\"pool\"", "\"none\"");
     let (service, file) = setup.following(SMALL).await;
     let census = Census::of(&database).await;
     let load = Load::of(&service);

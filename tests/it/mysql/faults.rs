@@ -22,9 +22,9 @@ fn assert_problem(answer: &Answer, status: u16, kind: &str) {
     }
 }
 
-/// Waits until this is the number, for at most 10 s.
+/// Waits until this is the number, for at most 30 s.
 async fn becomes(conn: &mut Conn, sql: &str, wanted: u64) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let found = number(conn, sql).await;
         if found == wanted {
@@ -96,8 +96,7 @@ async fn a_missing_table_or_another_type_is_the_operators_business(
 async fn a_statement_that_takes_too_long_is_ended(
     #[values(DIRECT, POOL)] access: &str,
     #[values(true, false)] buffered: bool,
-    #[values("database.statement_timeout = \"400ms\"", "server.request_timeout = \"400ms\"")]
-    limit: &str,
+    #[values("database.statement_timeout = \"2s\"", "server.request_timeout = \"2s\"")] limit: &str,
 ) {
     let database = Database::scratch(Backend::MariaDb, FEW).await;
     let setup = Setup::of(&database).with(limit).subject(access, "\"none\"");
@@ -107,13 +106,19 @@ async fn a_statement_that_takes_too_long_is_ended(
     let asked = Instant::now();
     assert_problem(&service.subject("limit=5").await, 504, "timeout");
     let took = asked.elapsed();
-    assert!((Duration::from_millis(350)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    // Without the limit it would be the 30 s of the other one.
+    assert!((Duration::from_millis(1900)..Duration::from_secs(20)).contains(&took), "{took:?}");
     // The server has given it up as well, though the table is still locked.
     let mut watch = root(&database).await;
     becomes(&mut watch, &running(&database), 0).await;
     eventually("the connection came back", || service.gauges().in_use == 0).await;
     other.query_drop("unlock tables").await.expect("it ends");
-    assert_eq!(service.subject("limit=5").await.status, 200);
+    // The limit holds for a good answer, too, and a busy machine may be slower than that.
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while service.subject("limit=5").await.status != 200 {
+        assert!(Instant::now() < deadline, "it never recovers");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,22 +150,25 @@ async fn a_server_without_a_connection_left_is_saturated() {
     }
 }
 
-/// The server's own `wait_timeout`: it closes what was idle for 3 s.
+/// The server's own `wait_timeout`: it closes what was idle for so many seconds. Ten where none may
+/// be: the sign of life of a busy machine may be late.
 #[rstest]
-#[case::each_is_replaced("database.keepalive = \"0s\"", true)]
-#[case::none_is_ever_idle("database.keepalive = \"200ms\"", false)]
+#[case::each_is_replaced("database.keepalive = \"0s\"", 3, &[4500, 4500], true)]
+#[case::none_is_ever_idle("database.keepalive = \"200ms\"", 10, &[13_000], false)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_closes_when_idle_cost_no_request(
     #[case] setting: &str,
+    #[case] seconds: u32,
+    #[case] pauses: &[u64],
     #[case] replaced: bool,
 ) {
-    let server = MariaDb::start_with(&["--wait-timeout=3"]);
+    let server = MariaDb::start_with(&[&format!("--wait-timeout={seconds}")]);
     let database = Database::on_mariadb(&server, FEW).await;
     let service = Setup::of(&database).with(setting).subject(POOL, "\"none\"").start().await;
     let opened = || service.strategy("subject").meter.access.opened.get();
     let at_first = opened();
-    for _ in 0..2 {
-        tokio::time::sleep(Duration::from_millis(4500)).await;
+    for pause in pauses {
+        tokio::time::sleep(Duration::from_millis(*pause)).await;
         let answers =
             futures_util::future::join_all((0..8).map(|_| service.subject("limit=5"))).await;
         assert!(answers.iter().all(|answer| answer.status == 200));
@@ -187,14 +195,22 @@ async fn a_server_that_is_gone_is_unreachable() {
     }
 }
 
-/// The numbers of the service's connections that are at rest.
+/// The numbers of the service's connections that are at rest, once these are at least four.
 async fn idle(conn: &mut Conn, database: &Database) -> Vec<u64> {
     let name = database.name();
     let ask = format!(
         "select id from information_schema.processlist \
          where db = '{name}' and user = 'poolwise' and command = 'Sleep'"
     );
-    conn.query(ask).await.expect("root may see them")
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let found: Vec<u64> = conn.query(&ask).await.expect("root may see them");
+        if found.len() >= 4 {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "never four: {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[rstest]
@@ -211,7 +227,6 @@ async fn a_pooled_connection_that_was_killed_costs_no_request(
     let mut root = root(&database).await;
     for _ in 0..5 {
         let found = idle(&mut root, &database).await;
-        assert!(found.len() >= 4, "{found:?}");
         for id in found.into_iter().take(if all { 99 } else { 1 }) {
             // The service's own look at the server may have ended meanwhile.
             let _ = root.query_drop(format!("kill {id}")).await;
@@ -332,7 +347,7 @@ async fn an_answer_dropped_half_read_does_not_hold_the_server(
         assert_eq!(service.subject("limit=3").await.status, 200);
     }
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(4), "four small answers took {took:?}");
+    assert!(took < Duration::from_secs(15), "four small answers took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

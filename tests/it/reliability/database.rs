@@ -5,15 +5,13 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use tokio_postgres::NoTls;
 
-use super::{CLIENTS, HealthLog, assert_only_503, figure, first};
+use super::{CLIENTS, HealthLog, SOON, assert_only_503, figure, first, good_again};
 use crate::harness::{
     Backend, Crowd, Database, FEW, Postgres, Setup, Weather, connect, eventually, long_or, subject,
 };
 
 const POOL: &str = "{ kind = \"pool\", size = 8 }";
 const QUERY: &str = "limit=200";
-/// Five times the second within which a good answer comes after the end of a fault.
-const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_restarted() {
@@ -30,7 +28,7 @@ async fn a_database_that_is_restarted() {
     server.start_again();
     let accepting = Instant::now();
     let up = health.says("healthy", accepting).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    good_again(&service, "subject", &subject(QUERY)).await;
     let outcomes = crowd.leaves().await;
     let good = outcomes.first_good_after(accepting);
     let said =
@@ -74,7 +72,8 @@ async fn every_backend_terminated_each_second(#[values(true, false)] buffered: b
 async fn all_connections_taken_by_somebody_else() {
     let server = Postgres::start();
     let database = Database::on(&server, FEW).await;
-    let setup = Setup::of(&database).subject(POOL, "\"none\"");
+    let setup = Setup::of(&database).with("database.wait_timeout = \"30s\"");
+    let setup = setup.subject(POOL, "\"none\"");
     let service = setup.with("strategies.direct.access = { kind = \"direct\", limit = 4 }");
     let service = service.start().await;
     let client = service.client;
@@ -89,7 +88,7 @@ async fn all_connections_taken_by_somebody_else() {
     assert_eq!(client.get("/health/ready").await.status, 200);
     let released = Instant::now();
     drop(others);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    good_again(&service, "direct", &format!("/products/direct?{QUERY}")).await;
     let (pooled, direct) = (pooled.leaves().await, direct.leaves().await);
     let good = direct.first_good_after(released);
     figure("max_connections taken, pooled", &pooled, "");
@@ -115,7 +114,7 @@ async fn a_database_that_freezes_and_thaws() {
     let thawed = Instant::now();
     server.process.signal("CONT");
     let up = health.says("healthy", thawed).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    good_again(&service, "subject", &subject(QUERY)).await;
     let outcomes = crowd.leaves().await;
     let good = outcomes.first_good_after(thawed);
     let said =
@@ -134,8 +133,12 @@ async fn a_network_that_gets_slow_or_swallows_everything(
 ) {
     let database = Database::shared(Backend::Postgres, FEW);
     let (behind, network) = database.behind_a_network().await;
-    let setup = Setup::of(&behind);
-    let setup = setup.with("server.request_timeout = \"3s\"\ndatabase.connect_timeout = \"1s\"");
+    // Where nothing is swallowed, nobody may be refused, however slow the machine is.
+    let limits = match weather {
+        Weather::BlackHole => "server.request_timeout = \"3s\"\ndatabase.connect_timeout = \"1s\"",
+        _ => "database.wait_timeout = \"30s\"",
+    };
+    let setup = Setup::of(&behind).with(limits);
     let service = setup.subject(POOL, "\"none\"").start().await;
     let crowd = Crowd::of(CLIENTS, service.client, &subject(QUERY), first(200));
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -145,7 +148,7 @@ async fn a_network_that_gets_slow_or_swallows_everything(
     let fair = Instant::now();
     // What a black hole swallowed is never answered: the connections that wait for it end with
     // their requests.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    good_again(&service, "subject", &subject(QUERY)).await;
     let outcomes = crowd.leaves().await;
     let good = outcomes.first_good_after(fair);
     figure(&format!("network: {weather:?}"), &outcomes, &format!("good after {good:.1?}"));

@@ -157,7 +157,7 @@ async fn a_transaction_that_loses_is_tried_again_a_few_times(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_waits_for_too_long_is_given_up_and_undone() {
     let database = crate::harness::Database::scratch(Backend::Postgres, crate::harness::FEW).await;
-    let shop = Shop::over(database, "server.request_timeout = \"1s\"").await;
+    let shop = Shop::over(database, "server.request_timeout = \"5s\"").await;
     let holder = Postgres::shared().client(shop.database.name()).await;
     holder.batch_execute("begin; select id from products where id = 1 for update").await.unwrap();
     let answer = shop.patch(1, "*", &json!({ "stock": 4321 })).await;
@@ -175,12 +175,28 @@ async fn what_was_read_before_a_late_commit_took_effect_is_not_kept() {
     let admin = server.client(database.name()).await;
     let durable = format!("alter database {:?} set synchronous_commit = on", database.name());
     admin.batch_execute(&durable).await.unwrap();
-    let shop = Shop::over(database, "server.request_timeout = \"2s\"").await;
+    let name = database.name().to_owned();
+    let shop = Shop::over(database, "server.request_timeout = \"6s\"").await;
     // Nobody sees a commit before a replica that is not there has it, or somebody gives up waiting.
     admin.batch_execute("alter system set synchronous_standby_names = 'nobody'").await.unwrap();
     admin.batch_execute("select pg_reload_conf()").await.unwrap();
     let waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
     let waiting = || async { admin.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) };
+    // The server reloads in its own time: until then nobody waits.
+    let other = server.client(&name).await;
+    let committing = tokio::spawn(async move {
+        while other.batch_execute("create table other (); drop table other").await.is_ok() {}
+    });
+    while waiting().await == 0 {
+        assert!(!committing.is_finished(), "it can commit");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let end = waits.replace("count(*)", "pg_terminate_backend(pid)");
+    admin.query(&end, &[]).await.unwrap();
+    committing.await.unwrap();
+    while waiting().await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let client = shop.service.client;
     let list = "/products/cached?limit=1";
     let stock = |answer: &Answer| answer.json()[0]["stock"].as_i64().expect("a number");
