@@ -55,11 +55,14 @@ reach() {
         { echo "error: $1/health/ready does not answer: is the service running, and is --url right?" >&2; exit 1; }
 }
 
-# start_service: runs $poolwise in $work until this script ends, and makes `url`.
+# start_service: runs $poolwise in $work until this script ends, and makes `url`. On a busy machine a crowd is served
+# late; it is not refused.
 start_service() {
     cat >"$work/service.toml" <<TOML
 database.url = "sqlite:$work/products.db"
 seed.auto = true
+database.wait_timeout = "60s"
+server.request_timeout = "2m"
 log.level = "warn,poolwise::cli=info"
 TOML
     "$poolwise" serve --config "$work/service.toml" --listen 127.0.0.1:0 >"$work/service.log" 2>&1 &

@@ -136,7 +136,8 @@ galera_node() {
     port=${node_ports[node - 1]}
     free_port && transfer=$REPLY
     free_port && streaming=$REPLY
-    # sync_wait: a read on one node sees what was committed on the other before.
+    # sync_wait: a read on one node sees what was committed on the other before. The time-outs of evs and gmcast: on a
+    # busy machine a node may say nothing for a while, and is not to be thrown out for it.
     start "galera-$node" "${as_user[@]}" mariadbd --no-defaults --datadir="$data" --tmpdir="$work" \
         --socket="$work/galera-$node.socket" --pid-file="$work/galera-$node.pid" \
         --bind-address=127.0.0.1 --port="$port" --skip-name-resolve \
@@ -148,7 +149,7 @@ galera_node() {
         --wsrep-node-address="127.0.0.1:${group_ports[node - 1]}" \
         --wsrep-sst-method=rsync --wsrep-sst-receive-address="127.0.0.1:$transfer" \
         --wsrep-sync-wait=7 --wsrep-slave-threads=2 \
-        --wsrep-provider-options="gmcast.listen_addr=tcp://127.0.0.1:${group_ports[node - 1]};ist.recv_addr=127.0.0.1:$streaming;gcache.size=64M;pc.recovery=no" \
+        --wsrep-provider-options="gmcast.listen_addr=tcp://127.0.0.1:${group_ports[node - 1]};ist.recv_addr=127.0.0.1:$streaming;gcache.size=64M;pc.recovery=no;evs.suspect_timeout=PT30S;evs.inactive_timeout=PT60S;gmcast.peer_timeout=PT30S" \
         "$@"
     await "galera-$node" has_joined "$node"
 }

@@ -152,11 +152,11 @@ records=("lab=$lab")
 for tool in "${tools[@]}"; do
     [ "$tool" != lab ] || continue
     drive "$tool"
-    for again in 2 3; do
+    for again in 2 3 4 5; do
         differs=0
         compare --quiet "lab=$lab" "$tool=$file" 2>"$out/differs" || differs=$?
         [ "$differs" -eq 4 ] || break
-        sed "s/^error: //; s/$/: once more ($again of 3)/; q" "$out/differs"
+        sed "s/^error: //; s/$/: once more ($again of 5)/; q" "$out/differs"
         drive lab
         lab=$file
         records+=("lab=$lab")
