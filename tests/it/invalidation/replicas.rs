@@ -191,7 +191,7 @@ async fn a_write_costs_redis_the_same_however_much_is_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hit_costs_redis_one_question_and_memory_none() {
     let redis = Redis::start();
-    for (store, each) in [("redis", [2, 1]), ("tiered", [0, 0])] {
+    for (store, asks) in [("redis", 20), ("tiered", 0)] {
         // A machine that stands still makes it ask Redis after the bound.
         let (store, bound) = (format!("{store:?}"), "cache.staleness_bound = \"60s\"");
         let pair = Pair::start(Backend::Sqlite, &store, &redis.url(), bound).await;
@@ -203,12 +203,10 @@ async fn a_hit_costs_redis_one_question_and_memory_none() {
         }
         let after = commands(&redis, &["get", "pttl"]);
         let asked: Vec<u64> = after.iter().zip(before).map(|(after, b)| after - b).collect();
-        // One that comes while another is still on its way out shares its question.
-        let most = each.map(|each| each * 20);
-        assert!(
-            asked[0] <= most[0] && asked[0] * most[1] == asked[1] * most[0],
-            "{store}: {asked:?}"
-        );
-        assert!(asked[0] >= most[0] / 2, "{store}: {asked:?}");
+        let [gets, entries] = asked[..] else { panic!("{asked:?}") };
+        // A GET of the version, then a GET and a PTTL of the entry. One that comes while another is
+        // still on its way out shares those of the entry, or all of them.
+        let is_right = 2 * entries <= gets && gets <= asks + entries;
+        assert!(is_right && (asks / 4..=asks).contains(&entries), "{store}: {asked:?}");
     }
 }
