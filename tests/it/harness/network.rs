@@ -51,7 +51,7 @@ pub struct Network {
 impl Network {
     /// One in fair weather.
     pub async fn to(server: u16) -> Self {
-        let listener = listener().await;
+        let listener = listener();
         let port = listener.local_addr().expect("it is bound").port();
         let (weather, changes) = watch::channel(Weather::Fair);
         let strikes = broadcast::Sender::new(16);

@@ -122,6 +122,18 @@ pub fn not_as_root(folder: &Path) -> Vec<String> {
 /// A port that is free, and stays so: it is below those that the kernel gives to whoever asks for
 /// any. The nodes of a Redis Cluster meet 10,000 above theirs, which is below those as well.
 pub fn free_port() -> u16 {
+    bound().local_addr().expect("it is bound").port()
+}
+
+/// A listener on such a port. It is not let go in between: a child that is just being started has
+/// whatever is open, for as long as that takes.
+pub fn listener() -> tokio::net::TcpListener {
+    let listener = bound();
+    listener.set_nonblocking(true).expect("it is a socket");
+    tokio::net::TcpListener::from_std(listener).expect("there is a runtime")
+}
+
+fn bound() -> TcpListener {
     const FIRST: u16 = 10_000;
     const COUNT: u32 = 10_000;
     static GIVEN: AtomicU32 = AtomicU32::new(0);
@@ -131,14 +143,7 @@ pub fn free_port() -> u16 {
         let number = begin + GIVEN.fetch_add(1, Ordering::Relaxed) % COUNT;
         FIRST + (number % COUNT) as u16
     });
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.find(is_free).expect("a port is free")
-}
-
-/// A listener on such a port.
-pub async fn listener() -> tokio::net::TcpListener {
-    let listening = tokio::net::TcpListener::bind(("127.0.0.1", free_port())).await;
-    listening.expect("nobody else takes it")
+    ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).expect("a port is free")
 }
 
 /// Writes a file that only the owner of `folder` may read, as servers want it of their keys.

@@ -32,7 +32,7 @@ struct Line {
 impl Proxy {
     /// One that holds up every connection until it is told to go on.
     pub async fn to(server: u16) -> Self {
-        let listener = listener().await;
+        let listener = listener();
         let port = listener.local_addr().expect("it is bound").port();
         let line = Arc::new(Line::default());
         let accepting = tokio::spawn(accept(listener, server, line.clone())).abort_handle();
