@@ -11,9 +11,16 @@ use crate::lab::record::Watched;
 /// How long nothing is driven first, for what the components use without load.
 pub(super) const IDLE: Duration = Duration::from_secs(2);
 
-/// The name of a program, for headings and folders.
+/// The name of a program, for headings and folders. One that is called `run`, `run.sh` or the like is
+/// named after its folder: `load/k6/run.sh` is `k6`.
 pub(super) fn tool(program: &str) -> String {
-    let name = Path::new(program).file_name().map_or(program.into(), |name| name.to_string_lossy());
+    let path = Path::new(program);
+    let folder = path.parent().and_then(Path::file_name);
+    let name = match path.file_stem() {
+        Some(stem) if stem == "run" => folder.or(path.file_name()),
+        _ => path.file_name(),
+    };
+    let name = name.map_or(program.into(), |name| name.to_string_lossy());
     let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || "._-".contains(*letter);
     let name: String = name.chars().filter(is_plain).take(40).collect();
     if name.is_empty() { "command".to_owned() } else { name }
@@ -78,5 +85,27 @@ pub(super) fn complete(
     for stage in plan.points.iter_mut().flat_map(|point| &mut point.stages) {
         // To a tenth of a second, as people read it.
         stage.duration = Duration::from_millis(100 * (length * 10.0).round() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_only_called_run_is_named_after_its_folder() {
+        for (program, expected) in [
+            ("locust", "locust"),
+            ("/opt/k6/bin/k6", "k6"),
+            ("scripts/newman.sh", "newman.sh"),
+            ("load/jmeter/run.sh", "jmeter"),
+            ("/srv/load/k6/run", "k6"),
+            ("./run.sh", "run.sh"),
+            ("run", "run"),
+            ("../run.sh", "run.sh"),
+            ("a b/%", "command"),
+        ] {
+            assert_eq!(tool(program), expected, "{program}");
+        }
     }
 }

@@ -57,6 +57,8 @@ fn what_jmeter_wrote_is_what_the_report_counts() {
     let about = record.watched.as_ref().expect("it was watched");
     assert_eq!(about.records[0].requests, all + about.others() + about.outside);
     assert_eq!(about.ended_with.as_deref(), Some("exit code 0"), "{said}\n{error}");
+    // And not that of its script, which is `run.sh`.
+    assert_eq!((&*about.tool, &*record.plan.name), ("jmeter", "watch-jmeter"));
     let analysis = analyse(&record);
     let rows = &analysis.tables[0].rows;
     let together = rows.iter().find(|row| row.strategy == TOGETHER).expect("it has a row");
